@@ -1,0 +1,1 @@
+"""The words everybody speaks: skeleton, rotations, parameters, samples, batches."""

@@ -1,0 +1,231 @@
+"""Sample (one animal in one image, numpy) and Batch (tensors), and the way between them.
+
+Labels that a data set does not have hold NaN and are false in `presence`: a forgotten mask is
+loud, and no zero looks like data. *Visible* (is the joint seen), *present* (does the data have
+the label) and *ignored* (a setting) are three separate things.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from smil_ray.core.frames import change_frame, points_in_frame
+from smil_ray.core.params import SmilParams
+
+LABELS = (
+    "global_rot",
+    "joint_rot",
+    "betas",
+    "trans",
+    "camera",
+    "keypoints_2d",
+    "keypoints_3d",
+    "mask",
+    "scale_weights",
+    "trans_weights",
+)
+"""Label groups whose availability is recorded per sample."""
+
+TARGET_KEYS = {
+    "joint_angles": "joint_rot",
+    "shape_betas": "betas",
+    "root_loc": "trans",
+    "root_rot": "global_rot",
+    "cam_fov": "fov",
+    "cam_rot": "cam_rot",
+    "cam_trans": "cam_trans",
+    "keypoints_2d": "keypoints_2d",
+    "keypoints_3d": "keypoints_3d",
+    "keypoint_visibility": "keypoint_visibility",
+    "scale_weights": "scale_weights",
+    "trans_weights": "trans_weights",
+}
+"""Keys of the seed's `y` dictionary and the name of the same quantity here."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One animal in one image, labels in the *world* frame (replicAnt's world, mirrored in x).
+
+    Lengths are in model units (Unreal centimetres / 10), rotations axis-angle radians; see
+    `docs/conventions_3d.md`. Absent labels are NaN (`mask`: None) and not in `present`.
+
+    Attributes:
+        name: Unique name within the data set, the sort key of its order.
+        group: Near-duplicates (views or frames of one scene) share it; splits keep it together.
+        image: RGB, 0-255, square after preprocessing.
+        mask: Silhouette, 0-255 soft, same size as `image`.
+        fov: Full vertical field of view of `image`, degrees.
+        intrinsics: fx, fy, cx, cy as fractions of width and height.
+        keypoints_2d: (x, y) as fractions of width and height; outside [0, 1] is out of frame.
+        keypoint_visibility: Seen: inside the frame and, where a mask exists, on it.
+        keypoint_presence: The data set gives this joint.
+        body_length: Length of the trunk chain, model units, always positive.
+        present: Names out of LABELS.
+    """
+
+    name: str
+    group: str
+    image: UInt8[np.ndarray, "h w 3"]
+    mask: UInt8[np.ndarray, "h w"] | None
+    global_rot: Float[np.ndarray, "3"]
+    joint_rot: Float[np.ndarray, "n_pose 3"]
+    betas: Float[np.ndarray, " n_betas"]
+    trans: Float[np.ndarray, "3"]
+    fov: float
+    cam_rot: Float[np.ndarray, "3 3"]
+    cam_trans: Float[np.ndarray, "3"]
+    intrinsics: Float[np.ndarray, "4"]
+    scale_weights: Float[np.ndarray, " k"]
+    trans_weights: Float[np.ndarray, " k"]
+    keypoints_2d: Float[np.ndarray, "n_joints 2"]
+    keypoints_3d: Float[np.ndarray, "n_joints 3"]
+    keypoint_visibility: Bool[np.ndarray, " n_joints"]
+    keypoint_presence: Bool[np.ndarray, " n_joints"]
+    body_length: float
+    present: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples as tensors; labels in `reference_frame` (`camera` or `root`).
+
+    Attributes:
+        names: Sample names.
+        image: RGB 0-255; None when `tokens` come from the feature cache.
+        mask: Silhouette 0-255; zeros where `presence["mask"]` is false.
+        target: SMIL parameters as axis-angle; NaN where absent.
+        keypoints_3d: In `reference_frame`, model units.
+        presence: Label group -> true where the sample has it.
+        tokens: Cached backbone features, None when images are given.
+    """
+
+    names: tuple[str, ...]
+    reference_frame: str
+    image: UInt8[Tensor, "batch 3 h w"] | None
+    mask: UInt8[Tensor, "batch 1 h w"] | None
+    target: SmilParams
+    intrinsics: Float[Tensor, "batch 4"]
+    scale_weights: Float[Tensor, "batch k"]
+    trans_weights: Float[Tensor, "batch k"]
+    keypoints_2d: Float[Tensor, "batch n_joints 2"]
+    keypoints_3d: Float[Tensor, "batch n_joints 3"]
+    keypoint_visibility: Bool[Tensor, "batch n_joints"]
+    keypoint_presence: Bool[Tensor, "batch n_joints"]
+    body_length: Float[Tensor, " batch"]
+    presence: dict[str, Bool[Tensor, " batch"]]
+    tokens: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of samples."""
+        return len(self.names)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Return the batch with every tensor on `device`."""
+        moved: dict[str, Any] = {
+            name: value.to(device)
+            for name, value in vars(self).items()
+            if isinstance(value, (Tensor, SmilParams))
+        }
+        moved["presence"] = {name: value.to(device) for name, value in self.presence.items()}
+        return replace(self, **moved)
+
+
+def collate(samples: Sequence[Sample], reference_frame: str = "camera") -> Batch:
+    """Return samples as one batch, labels turned into `reference_frame`, images kept as uint8."""
+    presence = {
+        label: torch.tensor([label in sample.present for sample in samples]) for label in LABELS
+    }
+    world = SmilParams(
+        global_rot=_stack(samples, "global_rot"),
+        joint_rot=_stack(samples, "joint_rot"),
+        betas=_stack(samples, "betas"),
+        trans=_stack(samples, "trans"),
+        fov=torch.tensor([[sample.fov] for sample in samples], dtype=torch.float32),
+        cam_rot=_stack(samples, "cam_rot"),
+        cam_trans=_stack(samples, "cam_trans"),
+    )
+    points = _stack(samples, "keypoints_3d")
+    return Batch(
+        names=tuple(sample.name for sample in samples),
+        reference_frame=reference_frame,
+        image=torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2),
+        mask=_stack_masks(samples),
+        target=change_frame(world, reference_frame),
+        intrinsics=_stack(samples, "intrinsics"),
+        scale_weights=_stack(samples, "scale_weights"),
+        trans_weights=_stack(samples, "trans_weights"),
+        keypoints_2d=_stack(samples, "keypoints_2d"),
+        keypoints_3d=points_in_frame(points, world, reference_frame),
+        keypoint_visibility=torch.from_numpy(np.stack([s.keypoint_visibility for s in samples])),
+        keypoint_presence=torch.from_numpy(np.stack([s.keypoint_presence for s in samples])),
+        body_length=torch.tensor([s.body_length for s in samples], dtype=torch.float32),
+        presence=_presence_in_frame(presence, reference_frame),
+    )
+
+
+def to_xy(sample: Sample, reference_frame: str = "camera") -> tuple[dict, dict]:
+    """Return the seed's `(x, y)` dictionaries of one sample.
+
+    `x["input_image_data"]` is (H, W, 3) float32 RGB in [0, 1]; `y["joint_angles"]` is
+    (N_JOINTS, 3) with the root's row zero; labels the data set lacks are left out of `y`.
+    """
+    batch = collate([sample], reference_frame)
+    mask = sample.mask
+    x = {
+        "input_image": sample.name,
+        "input_image_data": sample.image.astype(np.float32) / 255.0,
+        "input_image_mask": None if mask is None else mask.astype(np.float32) / 255.0,
+    }
+    target = batch.target
+    root_row = np.zeros((1, 3), dtype=np.float32)
+    every = {
+        "joint_angles": ("joint_rot", np.concatenate([root_row, target.joint_rot[0].numpy()])),
+        "shape_betas": ("betas", target.betas[0].numpy()),
+        "root_loc": ("trans", target.trans[0].numpy()),
+        "root_rot": ("global_rot", target.global_rot[0].numpy()),
+        "cam_fov": ("camera", float(target.fov[0, 0])),
+        "cam_rot": ("camera", target.cam_rot[0].numpy()),
+        "cam_trans": ("camera", target.cam_trans[0].numpy()),
+        "keypoints_2d": ("keypoints_2d", batch.keypoints_2d[0].numpy()),
+        "keypoints_3d": ("keypoints_3d", batch.keypoints_3d[0].numpy()),
+        "keypoint_visibility": (
+            "keypoints_2d",
+            batch.keypoint_visibility[0].numpy().astype(np.float32),
+        ),
+        "scale_weights": ("scale_weights", batch.scale_weights[0].numpy()),
+        "trans_weights": ("trans_weights", batch.trans_weights[0].numpy()),
+    }
+    y = {key: value for key, (label, value) in every.items() if bool(batch.presence[label][0])}
+    return x, y
+
+
+def _presence_in_frame(presence: dict[str, Tensor], frame: str) -> dict[str, Tensor]:
+    """Labels in another frame need what the change of frame needs: the camera, and the root."""
+    needed = presence["camera"]
+    if frame == "root":
+        needed = needed & presence["global_rot"] & presence["trans"]
+    moved = {name: presence[name] & needed for name in ("global_rot", "trans", "keypoints_3d")}
+    if frame == "root":
+        moved["camera"] = needed
+    return presence | moved
+
+
+def _stack(samples: Sequence[Sample], field: str) -> Tensor:
+    return torch.from_numpy(
+        np.stack([getattr(sample, field) for sample in samples]).astype(np.float32, copy=False)
+    )
+
+
+def _stack_masks(samples: Sequence[Sample]) -> Tensor | None:
+    if all(sample.mask is None for sample in samples):
+        return None
+    empty = np.zeros(samples[0].image.shape[:2], dtype=np.uint8)
+    masks = [empty if sample.mask is None else sample.mask for sample in samples]
+    return torch.from_numpy(np.stack(masks)[:, None])

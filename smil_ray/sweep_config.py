@@ -1,0 +1,55 @@
+"""The settings of a sweep: which configuration keys are searched, how, and on what."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from smil_ray.config import NonNegative, Positive, Settings
+
+Execution = Literal["auto", "ray_train", "inline"]
+
+
+class ParameterSpace(Settings):
+    """One searched setting; exactly one of `choice`, `uniform`, `loguniform`.
+
+    `when` limits it to trials in which other settings have the given value(s).
+    """
+
+    choice: tuple[Any, ...] | None = None
+    uniform: tuple[float, float] | None = None
+    loguniform: tuple[float, float] | None = None
+    when: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "ParameterSpace":
+        kinds = [self.choice, self.uniform, self.loguniform]
+        if sum(kind is not None for kind in kinds) != 1:
+            raise ValueError("give exactly one of choice, uniform, loguniform")
+        return self
+
+
+class SchedulerConfig(Settings):
+    """Early stopping of trials. `grace_epochs` may not undercut the last curriculum stage."""
+
+    type: Literal["none", "asha"] = "none"
+    grace_epochs: Annotated[int, Field(ge=1)] | None = None
+    reduction_factor: Annotated[int, Field(ge=2)] = 3
+    allow_early_grace: bool = False
+
+
+class SweepConfig(Settings):
+    """A search: the base configuration, the space over its keys and how to walk it."""
+
+    name: str = "sweep"
+    base: dict[str, Any] = {}
+    space: dict[str, ParameterSpace]
+    search: Literal["random", "grid", "optuna"] = "random"
+    trials: Annotated[int, Field(ge=1)] = 8
+    repeats: Annotated[int, Field(ge=1)] = 1
+    seed: int = 13
+    scheduler: SchedulerConfig = SchedulerConfig()
+    execution: Execution = "auto"
+    max_concurrent_trials: Annotated[int, Field(ge=1)] | None = None
+    cpus_per_trial: Positive = 1.0
+    gpus_per_trial: NonNegative = 0.0
+    final_epochs: Annotated[int, Field(ge=1)] | None = None
