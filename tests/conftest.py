@@ -1,0 +1,30 @@
+"""Fixtures for every test; Ray and MLflow are told to stay quiet, local and offline."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+for _name, _value in {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with real replicAnt samples (`data/replicant`) and a real model (`models/`)."""
+    places = [os.environ.get("SMIL_RAY_REAL_DATA"), Path(__file__).parents[1].parent / "shared"]
+    for place in places:
+        if place and (Path(place) / "data" / "replicant").is_dir():
+            return Path(place)
+    pytest.skip("no real replicAnt samples: set SMIL_RAY_REAL_DATA to a folder that has them")

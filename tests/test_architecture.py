@@ -1,0 +1,123 @@
+"""The import map of ARCHITECTURE.md as a test: who may import whom, how long a file may be."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "smil_ray"
+ROOT_MODULES = ("config", "config_io", "sweep_config")
+BELOW_RESULTS = ("config", "core", "body", "render", "data", "models", "losses", "training")
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "config": set(),
+    "core": set(),
+    "body": {"core"},
+    "render": {"core", "body"},
+    "data": {"config", "core", "body", "render"},
+    "models": {"config", "core"},
+    "losses": {"config", "core", "body", "render"},
+    "training": {"config", "core", "body", "data", "models", "losses"},
+    "tracking": {"config", "core"},
+    "results": {*BELOW_RESULTS, "tracking"},
+    "orchestration": {*BELOW_RESULTS, "tracking", "results"},
+    "cli": {"config", "core", "body", "data", "results", "tracking", "orchestration"},
+}
+
+RIM_PACKAGES: dict[str, tuple[str, ...]] = {
+    "yaml": ("config_io",),
+    "pytorch3d": ("render/pytorch3d_backend",),
+    "numba": ("render/",),
+    "h5py": ("data/",),
+    "timm": ("models/",),
+    "mlflow": ("tracking/tracker", "tracking/sync"),
+    "ray": ("orchestration/",),
+}
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+SOURCES = sorted(
+    path
+    for folder in ("smil_ray", "tests", "experiments", "benchmarks")
+    for path in (ROOT / folder).rglob("*.py")
+)
+
+
+def layer_of(path: Path) -> str:
+    """Return the layer of a module of the package by its place."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    if len(parts) > 1:
+        return parts[0]
+    if parts[0] in ROOT_MODULES:
+        return "config"
+    return {"__init__": "public", "__main__": "public"}.get(parts[0], parts[0].split("_")[0])
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Return the dotted names that a module imports, at any depth of its code."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names.add(node.module or "")
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def imported_layers(path: Path) -> set[str]:
+    """Return the layers of the package that a module imports."""
+    layers = set()
+    for name in imported_modules(path):
+        parts = name.split(".")
+        if parts[0] != "smil_ray" or len(parts) < 2:
+            continue
+        layers.add("config" if parts[1] in ROOT_MODULES else parts[1])
+    return layers & set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_module_imports_only_layers_below_it(path: Path) -> None:
+    layer = layer_of(path)
+    if layer == "public":
+        return
+    allowed = MAY_IMPORT[layer] | {"errors", layer}
+    assert imported_layers(path) <= allowed
+
+
+@pytest.mark.parametrize("package", RIM_PACKAGES)
+def test_rim_package_is_imported_only_in_its_place(package: str) -> None:
+    places = RIM_PACKAGES[package]
+    for path in MODULES:
+        if package in {name.split(".")[0] for name in imported_modules(path)}:
+            place = str(path.relative_to(PACKAGE).with_suffix(""))
+            assert place.startswith(places), f"{package} is imported in {place}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_source_file_has_at_most_300_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_package_has_no_drawer_for_homeless_functions() -> None:
+    forbidden = {"utils", "util", "helpers", "common", "misc", "manager", "handler"}
+    assert not forbidden & {path.stem for path in MODULES}
+
+
+def test_package_never_reads_pickles_or_yaml_unsafely() -> None:
+    allowed = {"body/model_file"}
+    for path in MODULES:
+        place = str(path.relative_to(PACKAGE).with_suffix(""))
+        if "pickle" in imported_modules(path):
+            assert place in allowed, f"{place} imports pickle"
+        text = path.read_text(encoding="utf-8")
+        for unsafe in ("weights_only=False", "yaml.load(", "allow_pickle=True"):
+            assert unsafe not in text, f"{place} has {unsafe}"
+
+
+def test_every_layer_has_a_rule() -> None:
+    layers = {layer_of(path) for path in MODULES} - {"public"}
+    assert layers <= set(MAY_IMPORT)
