@@ -1,0 +1,1 @@
+"""Joints and vertices to pixels: cameras, silhouettes, pictures."""
