@@ -1,0 +1,67 @@
+"""`smil-ray COMMAND`: each command reads its arguments and calls one function of the package.
+
+A person's mistake ends in one sentence on stderr and exit code 2; a check that found something
+wrong (doctor, check-ground-truth) ends in exit code 1.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from smil_ray import __version__, cli_data, cli_model, cli_results
+from smil_ray.errors import SmilRayError
+
+EPILOG = """\
+from images to a trained network:
+  smil-ray synth demo_data --samples 400          make a data set in replicAnt's format
+  smil-ray doctor demo_data/demo                  what a trainer would trip over
+  smil-ray preprocess demo_data/demo demo.h5      JSON + images to one HDF5 file
+  python experiments/tune_backbones.py --data demo.h5
+  mlflow ui                                       compare
+  smil-ray evaluate RUN --data demo.h5            metrics beside two baselines
+  smil-ray predict RUN photo.jpg --out results    parameters and overlay
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    arguments = build_parser().parse_args(kebab(sys.argv[1:] if argv is None else argv))
+    try:
+        return arguments.run(arguments)
+    except SmilRayError as error:
+        sys.stderr.write(f"smil-ray {arguments.command}: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"smil-ray {arguments.command}: interrupted\n")
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="smil-ray",
+        description="Find, train and trust the network that reads an animal's 3D pose and shape.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"smil-ray {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in (cli_data, cli_model, cli_results):
+        module.add_commands(commands)
+    return parser
+
+
+def kebab(argv: Sequence[str]) -> list[str]:
+    """Return the arguments with `--snake_case` flags spelled `--kebab-case`.
+
+    One name per flag; the snake_case spelling of older documents keeps working.
+    """
+    spelled = []
+    for argument in argv:
+        flag, sign, value = argument.partition("=")
+        if flag.startswith("--"):
+            flag = flag.replace("_", "-")
+        spelled.append(flag + sign + value)
+    return spelled
