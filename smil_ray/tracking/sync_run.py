@@ -1,0 +1,215 @@
+"""One run folder and its run on the tracking server: send what is new, exactly once."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from smil_ray.config_io import flatten, read_yaml
+from smil_ray.tracking.sync_metrics import MetricPoint, TrackingError, read_rows
+from smil_ray.tracking.sync_state import SyncState
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+PARAM_FILES = ("config.yaml", "sweep.yaml")
+EAGER_FILES = (*PARAM_FILES, "run.json", "diff.patch", "splits.json", "overlays/*", "plots/*")
+FINAL_FILES = ("metrics.jsonl", "status.json", "journal.jsonl", "leaderboard.json", "report.html")
+CHECKPOINT_FILES = ("model.safetensors", "config.yaml", "meta.json")
+STATUSES: dict[str, Status] = {
+    "finished": "FINISHED",
+    "completed": "FINISHED",
+    "done": "FINISHED",
+    "failed": "FAILED",
+    "stopped": "KILLED",
+    "killed": "KILLED",
+    "interrupted": "KILLED",
+}
+
+
+class RunTracker(Protocol):
+    """What of `tracker.Tracker` is used here."""
+
+    uri: str
+
+    def find_or_create_run(
+        self, key: str, name: str, *, parent: str | None = None, tags: Mapping[str, Any] = ...
+    ) -> str:
+        """Return the identifier of the run with this key."""
+        ...
+
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        """Send parameters."""
+        ...
+
+    def log_metrics(self, run_id: str, points: Iterable[MetricPoint]) -> None:
+        """Send metric values."""
+        ...
+
+    def last_steps(self, run_id: str) -> dict[str, int]:
+        """Return the last step held of every metric."""
+        ...
+
+    def log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
+        """Store a file."""
+        ...
+
+    def finish(self, run_id: str, status: Status, reason: str | None = None) -> None:
+        """End the run."""
+        ...
+
+
+class RunSync:
+    """One run folder and its run on the server.
+
+    Args:
+        folder: The run folder; it must exist.
+        tracker: Where to send.
+        name: Name shown by the server; default: the folder's name.
+        parent: The run that this one is nested in.
+        tags: Tags of the run.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        tracker: RunTracker,
+        *,
+        name: str | None = None,
+        parent: "RunSync | None" = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.tracker = tracker
+        self.parent = parent
+        self.state = SyncState.load(folder) or SyncState(name=name or folder.name)
+        self.state.use_server(tracker.uri)
+        self.state.tags.update(tags or {})
+        if parent is not None:
+            self.state.parent = str(_relative(parent.folder, folder))
+        self.state.save(folder)
+        self._last_steps: dict[str, int] | None = None
+        self._opened = False
+        self._end: tuple[Status, str | None] | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the end of the run has been sent."""
+        return self.state.ended and self._opened
+
+    def end(self, status: Status, reason: str | None = None) -> None:
+        """Let the next push send the rest and end the run on the server."""
+        self._end = (status, reason)
+
+    def run_id(self) -> str:
+        """Return the server's identifier of the run, made there if it does not exist."""
+        if not self._opened or self.state.run_id is None:
+            parent_id = self.parent.run_id() if self.parent else None
+            self.state.run_id = self.tracker.find_or_create_run(
+                self.state.key, self.state.name, parent=parent_id, tags=self.state.tags
+            )
+            self.state.ended = False
+            self._opened = True
+            self.state.save(self.folder)
+        return self.state.run_id
+
+    def push(self) -> None:
+        """Send what is new.
+
+        Raises:
+            TrackingError: The server is away; everything unsent is still unsent and on disk.
+        """
+        end = self._end
+        run_id = self.run_id()
+        self._push_params(run_id)
+        try:
+            self._push_metrics(run_id)
+        except TrackingError:
+            # The server may have taken a part; it is asked what it has before the next try.
+            self._last_steps = None
+            raise
+        for path in _matching(self.folder, EAGER_FILES):
+            self._push_file(run_id, path, str(path.parent.relative_to(self.folder)))
+        if end is not None:
+            for path in _matching(self.folder, FINAL_FILES):
+                self._push_file(run_id, path, ".")
+            for path in _best_checkpoint(self.folder):
+                self._push_file(run_id, path, "checkpoint")
+            self.tracker.finish(run_id, *end)
+            self.state.ended = True
+            self.state.save(self.folder)
+
+    def _push_params(self, run_id: str) -> None:
+        for name in PARAM_FILES:
+            path = self.folder / name
+            if self.state.params_sent or not path.is_file():
+                continue
+            self.tracker.log_params(run_id, flatten(read_yaml(path)))
+            self.state.params_sent = True
+            self.state.save(self.folder)
+
+    def _push_metrics(self, run_id: str) -> None:
+        path = self.folder / "metrics.jsonl"
+        if not path.is_file():
+            return
+        inode = path.stat().st_ino
+        if inode != self.state.inode:
+            # A resumed run rewrote the file; the last steps keep the replayed ones out.
+            self.state.inode, self.state.offset = inode, 0
+        rows, offset = read_rows(path, self.state.offset)
+        if not rows:
+            return
+        if self._last_steps is None:
+            self._last_steps = self.tracker.last_steps(run_id)
+        last = self._last_steps
+        new = [
+            point for row in rows for point in row.points() if point.step > last.get(point.key, -1)
+        ]
+        if new:
+            self.tracker.log_metrics(run_id, new)
+        for point in new:
+            last[point.key] = max(point.step, last.get(point.key, -1))
+        self.state.offset = offset
+        self.state.save(self.folder)
+
+    def _push_file(self, run_id: str, path: Path, folder: str) -> None:
+        info = path.stat()
+        seen = [info.st_mtime_ns, info.st_size]
+        key = str(path.relative_to(self.folder))
+        if self.state.files.get(key) == seen:
+            return
+        self.tracker.log_file(run_id, path, None if folder == "." else folder)
+        self.state.files[key] = seen
+        self.state.save(self.folder)
+
+
+def read_status(folder: Path, default: Status) -> tuple[Status, str | None]:
+    """Return how a run ended by its `status.json`, or `default` where it does not say."""
+    try:
+        values = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+        reason = values.get("reason")
+        status = STATUSES.get(str(values.get("state")), default)
+        return status, None if reason is None else str(reason)
+    except (OSError, ValueError, AttributeError):
+        return default, None
+
+
+def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    return [
+        path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file()
+    ]
+
+
+def _best_checkpoint(folder: Path) -> list[Path]:
+    """Return the files of the best checkpoint that prediction needs (no optimiser state)."""
+    try:
+        index = json.loads((folder / "checkpoints" / "index.json").read_text(encoding="utf-8"))
+        best = folder / "checkpoints" / str(index["best"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [best / name for name in CHECKPOINT_FILES if (best / name).is_file()]
+
+
+def _relative(target: Path, start: Path) -> Path:
+    """Return `target` as seen from `start`; both exist, `start` lies somewhere below `target`."""
+    depth = len(start.resolve().relative_to(target.resolve()).parts)
+    return Path(*[".."] * depth)

@@ -1,0 +1,247 @@
+"""The one module that imports mlflow: find or create runs, send batches, never any global state.
+
+Every call either succeeds or raises `TrackingError` (the server is away: try later) or
+`RejectedError` (the server refuses the content: trying again is useless).
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock
+
+from smil_ray.config import TrackingConfig
+from smil_ray.tracking.sync_metrics import (
+    MetricPoint,
+    RejectedError,
+    TrackingError,
+    entity_name,
+)
+
+for _name, _value in {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # A server that is away must be noticed in seconds, not after minutes of retries: what is
+    # unsent stays on disk and is sent later.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+from mlflow import MlflowClient  # noqa: E402 - the settings above are read on import
+from mlflow.entities import Metric, Param, RunTag, ViewType  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+
+RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+KEY_TAG = "smil_ray.run_id"
+PARENT_TAG = "mlflow.parentRunId"
+REASON_TAG = "smil_ray.reason"
+METRICS_PER_BATCH = 1000
+PARAMS_PER_BATCH = 100
+MAX_PARAM_VALUE = 6000
+MAX_TAG_VALUE = 5000
+REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "PERMISSION_DENIED"}
+
+
+def resolve_uri(config: TrackingConfig, folder: Path | None = None) -> str:
+    """Return the tracking address: the setting, MLFLOW_TRACKING_URI, or sqlite in `folder`.
+
+    Args:
+        config: `uri` wins over the environment variable.
+        folder: Where `mlflow.db` lies when neither names an address; default: the current folder.
+    """
+    chosen = config.uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if chosen:
+        return chosen
+    return f"sqlite:///{(folder or Path.cwd()).resolve() / 'mlflow.db'}"
+
+
+class Tracker:
+    """A connection to one experiment, opened at the first use and again after it was lost.
+
+    Args:
+        uri: The address, e.g. `sqlite:////abs/mlflow.db` or `http://127.0.0.1:5000`.
+        experiment: The experiment's name; it is created when it does not exist.
+    """
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        self.uri = uri
+        self.experiment = experiment
+        self._client: MlflowClient | None = None
+        self._experiment_id: str | None = None
+
+    @classmethod
+    def from_config(cls, config: TrackingConfig, folder: Path | None = None) -> "Tracker":
+        """Return the tracker of a configuration; nothing is opened yet."""
+        return cls(resolve_uri(config, folder), config.experiment)
+
+    @property
+    def experiment_id(self) -> str:
+        """Identifier of the experiment, which is created if it does not exist."""
+        if self._experiment_id is None:
+            self._connect()
+        assert self._experiment_id is not None
+        return self._experiment_id
+
+    def find_or_create_run(
+        self, key: str, name: str, *, parent: str | None = None, tags: Mapping[str, Any] = {}
+    ) -> str:
+        """Return the identifier of the run whose tag `smil_ray.run_id` is `key`.
+
+        The run is created when there is none; found again, it is set to RUNNING.
+        """
+        client = self._connect()
+        with _translated(self.uri):
+            found = client.search_runs(
+                [self.experiment_id],
+                filter_string=f"tags.`{KEY_TAG}` = '{key}'",
+                run_view_type=ViewType.ALL,
+                max_results=1,
+            )
+            if found:
+                run_id = found[0].info.run_id
+                client.update_run(run_id, status="RUNNING")
+                return run_id
+            all_tags = {**tags, KEY_TAG: key} | ({PARENT_TAG: parent} if parent else {})
+            text = {tag: str(value)[:MAX_TAG_VALUE] for tag, value in all_tags.items()}
+            return client.create_run(self.experiment_id, tags=text, run_name=name).info.run_id
+
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        """Send parameters, cut to the lengths that MLflow accepts; the same ones may be resent."""
+        items = [
+            Param(entity_name(key), _param_value(value)) for key, value in sorted(params.items())
+        ]
+        client = self._connect()
+        with _translated(self.uri):
+            for start in range(0, len(items), PARAMS_PER_BATCH):
+                client.log_batch(run_id, params=items[start : start + PARAMS_PER_BATCH])
+
+    def log_metrics(self, run_id: str, points: Iterable[MetricPoint]) -> None:
+        """Send metric values in batches."""
+        metrics = [Metric(entity_name(p.key), p.value, p.time_ms, p.step) for p in points]
+        client = self._connect()
+        with _translated(self.uri):
+            for start in range(0, len(metrics), METRICS_PER_BATCH):
+                client.log_batch(run_id, metrics=metrics[start : start + METRICS_PER_BATCH])
+
+    def last_steps(self, run_id: str) -> dict[str, int]:
+        """Return the last step that the server holds of every metric, by the server's name."""
+        client = self._connect()
+        with _translated(self.uri):
+            keys = list(client.get_run(run_id).data.metrics)
+            return {
+                key: max(point.step for point in client.get_metric_history(run_id, key))
+                for key in keys
+            }
+
+    def log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
+        """Store one file as an artifact, below `folder` of the run's artifacts."""
+        client = self._connect()
+        with _translated(self.uri):
+            client.log_artifact(run_id, str(path), folder)
+
+    def set_tags(self, run_id: str, tags: Mapping[str, Any]) -> None:
+        """Set tags, cut to the length that MLflow accepts."""
+        items = [RunTag(key, str(value)[:MAX_TAG_VALUE]) for key, value in tags.items()]
+        client = self._connect()
+        with _translated(self.uri):
+            client.log_batch(run_id, tags=items)
+
+    def finish(self, run_id: str, status: RunStatus, reason: str | None = None) -> None:
+        """End a run with its status and, as a tag, the reason."""
+        if reason:
+            self.set_tags(run_id, {REASON_TAG: reason})
+        client = self._connect()
+        with _translated(self.uri):
+            client.set_terminated(run_id, status)
+
+    def run_url(self, run_id: str, base: str | None = None) -> str:
+        """Return the page of a run in the MLflow UI (by default on the UI's own port)."""
+        root = base or (self.uri if self.uri.startswith("http") else "http://127.0.0.1:5000")
+        return f"{root.rstrip('/')}/#/experiments/{self.experiment_id}/runs/{run_id}"
+
+    def compare_url(self, base: str | None = None) -> str:
+        """Return the page that charts all runs of the experiment beside each other."""
+        root = base or (self.uri if self.uri.startswith("http") else "http://127.0.0.1:5000")
+        return f"{root.rstrip('/')}/#/experiments/{self.experiment_id}/runs?compareRunsMode=CHART"
+
+    def ui_command(self) -> str:
+        """Return the command that opens the MLflow UI on these runs."""
+        if self.uri.startswith("http"):
+            return f"open {self.uri}"
+        return f"mlflow ui --backend-store-uri {self.uri}"
+
+    def _connect(self) -> MlflowClient:
+        if self._client is not None:
+            return self._client
+        with _translated(self.uri), _database_lock(self.uri):
+            client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            self._experiment_id = _experiment(client, self.experiment, self.uri)
+            self._client = client
+        return client
+
+
+def _param_value(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= MAX_PARAM_VALUE else text[: MAX_PARAM_VALUE - 3] + "..."
+
+
+def _experiment(client: MlflowClient, name: str, uri: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        return client.create_experiment(name, artifact_location=_artifact_location(uri))
+    if found.lifecycle_stage != "active":
+        raise RejectedError(
+            f"Experiment {name!r} at {uri} was deleted",
+            remedy="restore it in MLflow or set tracking.experiment to another name",
+        )
+    return found.experiment_id
+
+
+def _database_path(uri: str) -> Path | None:
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def _artifact_location(uri: str) -> str | None:
+    """Return a folder beside a sqlite database; a server chooses its own place.
+
+    Without it MLflow takes `mlruns` of whatever folder the first process started in.
+    """
+    database = _database_path(uri)
+    return None if database is None else (database.resolve().parent / "mlartifacts").as_uri()
+
+
+@contextlib.contextmanager
+def _database_lock(uri: str) -> Iterator[None]:
+    """Let one process at a time make the tables: two at once break a new sqlite file for good."""
+    database = _database_path(uri)
+    if database is None:
+        yield
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{database}.lock", timeout=120):
+        yield
+        # Write-ahead logging is a property of the file; it keeps readers (the UI) from
+        # blocking the writer.
+        with contextlib.closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA journal_mode=wal")
+
+
+@contextlib.contextmanager
+def _translated(uri: str) -> Iterator[None]:
+    """Turn the errors of mlflow, sqlite and the network into TrackingError."""
+    try:
+        yield
+    except MlflowException as error:
+        kind = RejectedError if error.error_code in REFUSALS else TrackingError
+        raise kind(f"MLflow at {uri}: {_first_line(error)}") from error
+    except (OSError, sqlite3.Error) as error:
+        raise TrackingError(f"MLflow at {uri}: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:300]
