@@ -101,7 +101,11 @@ class BackboneConfig(Settings):
 
 
 class HeadConfig(Settings):
-    """The regression head on top of the backbone's tokens."""
+    """The regression head on top of the backbone's tokens.
+
+    `hidden_dim` null follows from the backbone's width. `depth`, `num_heads`, `iterations` and
+    `queries` (query tokens that share the work; the seed has 1) are the transformer decoder's.
+    """
 
     type: Literal["mlp", "transformer_decoder"] = "transformer_decoder"
     hidden_dim: Annotated[int, Field(ge=8)] | None = None
@@ -109,6 +113,7 @@ class HeadConfig(Settings):
     depth: Annotated[int, Field(ge=1)] = 3
     num_heads: Annotated[int, Field(ge=1)] = 8
     iterations: Annotated[int, Field(ge=1)] = 3
+    queries: Annotated[int, Field(ge=1)] = 8
 
 
 class ModelConfig(Settings):
@@ -138,7 +143,12 @@ class CurriculumStage(Settings):
 
 
 class LossConfig(Settings):
-    """Loss weights by term and the curriculum that changes them over epochs."""
+    """Loss weights by term and the curriculum that changes them over epochs.
+
+    In the camera frame `cam_rot` and `cam_trans` are constant and their terms zero; in the root
+    frame `global_rot` and `trans` are. `unseen_joint_weight` is the weight, in 3D and rotation
+    terms, of joints that are labelled but not seen (the seed: 0).
+    """
 
     base_weights: dict[str, NonNegative] = {
         "global_rot": 1.0,
@@ -146,6 +156,8 @@ class LossConfig(Settings):
         "betas": 0.02,
         "trans": 0.5,
         "fov": 0.05,
+        "cam_rot": 1.0,
+        "cam_trans": 0.5,
         "keypoint_2d": 2.0,
         "keypoint_3d": 5.0,
     }
@@ -155,6 +167,7 @@ class LossConfig(Settings):
     ignored_joints: tuple[str, ...] = ()
     verbose_ignored_joints: bool = True
     joint_importance: dict[str, NonNegative] = {}
+    unseen_joint_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
     normalise: bool = True
     silhouette_size: Annotated[int, Field(ge=16)] = 64
     silhouette_sigma: Positive = 1e-4

@@ -1,0 +1,157 @@
+"""A transformer decoder over all tokens, with iterative error feedback.
+
+A few query tokens look at every token of the image and at the current estimate, and correct the
+estimate; then they look again (Carreira et al. 2016; Goel et al. 2023, "Humans in 4D").
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from smil_ray.config import HeadConfig
+from smil_ray.errors import ConfigError
+from smil_ray.models.backbones import BackboneSpec, Features
+from smil_ray.models.positions import sinusoidal_encoding
+
+OUTPUT_GAIN = 0.01
+"""Gain of the last layer's initial weights: predictions start near the initial estimate."""
+FEEDBACK_GAIN = 0.1
+_HIDDEN_RANGE = (256, 1024)
+_QUERY_SPREAD = 0.02
+
+
+class TransformerHead(nn.Module):
+    """Raw outputs by cross-attention of query tokens over the image, several times over."""
+
+    positions: Tensor
+
+    def __init__(self, spec: BackboneSpec, total: int, config: HeadConfig) -> None:
+        super().__init__()
+        hidden = hidden_width(spec, config)
+        self.iterations = config.iterations
+        self.context_norm = nn.LayerNorm(spec.token_width)
+        self.context = nn.Linear(spec.token_width, hidden)
+        self.pooled_norm = nn.LayerNorm(spec.num_features)
+        self.pooled = nn.Linear(spec.num_features, hidden)
+        encoding = sinusoidal_encoding(spec.grid, hidden)
+        self.register_buffer("positions", encoding, persistent=False)
+        self.queries = nn.Parameter(torch.randn(config.queries, hidden) * _QUERY_SPREAD)
+        self.feedback = nn.Linear(total, hidden)
+        self.layers = nn.ModuleList(
+            DecoderLayer(hidden, config.num_heads, config.dropout, exchange=config.queries > 1)
+            for _ in range(config.depth)
+        )
+        self.output_norm = nn.LayerNorm(hidden)
+        self.output = nn.Linear(config.queries * hidden, total)
+        nn.init.xavier_uniform_(self.feedback.weight, gain=FEEDBACK_GAIN)
+        nn.init.xavier_uniform_(self.output.weight, gain=OUTPUT_GAIN)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(
+        self, features: Features, initial: Float[Tensor, " total"]
+    ) -> Float[Tensor, "batch total"]:
+        """Return the estimate after the last correction of the initial one."""
+        memories = self.memories(features)
+        estimate = initial.expand(features.pooled.shape[0], -1)
+        for _ in range(self.iterations):
+            estimate = estimate + self.increment(memories, estimate)
+        return estimate
+
+    def memories(self, features: Features) -> list[tuple[Tensor, Tensor]]:
+        """Return every layer's keys and values of the image; they are the same each time."""
+        tokens = self.context(self.context_norm(features.tokens)) + self.positions
+        pooled = self.pooled(self.pooled_norm(features.pooled))[:, None]
+        seen = torch.cat([pooled, tokens], dim=1)
+        return [layer.look.keys_values(seen) for layer in self._decoder_layers()]
+
+    def increment(
+        self, memories: list[tuple[Tensor, Tensor]], estimate: Float[Tensor, "batch total"]
+    ) -> Float[Tensor, "batch total"]:
+        """Return the correction of the current estimate, which the queries are told."""
+        queries = self.queries + self.feedback(estimate)[:, None]
+        for layer, memory in zip(self._decoder_layers(), memories, strict=True):
+            queries = layer(queries, memory)
+        return self.output(self.output_norm(queries).flatten(1)).float()
+
+    def _decoder_layers(self) -> list["DecoderLayer"]:
+        return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
+
+
+class DecoderLayer(nn.Module):
+    """Pre-norm: queries exchange (if several), look at the image, think (feed-forward)."""
+
+    def __init__(self, width: int, num_heads: int, dropout: float, *, exchange: bool) -> None:
+        super().__init__()
+        self.exchange_norm = nn.LayerNorm(width) if exchange else None
+        self.exchange = Attention(width, num_heads) if exchange else None
+        self.look_norm = nn.LayerNorm(width)
+        self.look = Attention(width, num_heads)
+        self.think = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, 2 * width),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(2 * width, width),
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, queries: Float[Tensor, "batch q d"], memory: tuple[Tensor, Tensor]
+    ) -> Float[Tensor, "batch q d"]:
+        """Return the queries after one round; `memory` is `look.keys_values` of the image."""
+        if self.exchange is not None and self.exchange_norm is not None:
+            normed = self.exchange_norm(queries)
+            mixed = self.exchange(normed, self.exchange.keys_values(normed))
+            queries = queries + self.dropout(mixed)
+        queries = queries + self.dropout(self.look(self.look_norm(queries), memory))
+        return queries + self.dropout(self.think(queries))
+
+
+class Attention(nn.Module):
+    """Multi-head attention whose keys and values can be computed once and used again."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.output = nn.Linear(width, width)
+
+    def keys_values(self, seen: Float[Tensor, "batch t d"]) -> tuple[Tensor, Tensor]:
+        """Return keys and values, each (batch, heads, t, d / heads)."""
+        key, value = self.key_value(seen).chunk(2, dim=-1)
+        return self._heads(key), self._heads(value)
+
+    def forward(
+        self, queries: Float[Tensor, "batch q d"], memory: tuple[Tensor, Tensor]
+    ) -> Float[Tensor, "batch q d"]:
+        """Return what each query finds in `memory`."""
+        found = nn.functional.scaled_dot_product_attention(
+            self._heads(self.query(queries)), *memory
+        )
+        return self.output(found.transpose(1, 2).flatten(2))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+def hidden_width(spec: BackboneSpec, config: HeadConfig) -> int:
+    """Return the decoder's width: `hidden_dim`, or the backbone's width within 256 to 1024.
+
+    Raises:
+        ConfigError: `hidden_dim` cannot be shared out among the heads.
+    """
+    step = math.lcm(4, config.num_heads)
+    if config.hidden_dim is None:
+        low, high = _HIDDEN_RANGE
+        return math.ceil(min(max(spec.token_width, low), high) / step) * step
+    if config.hidden_dim % step:
+        raise ConfigError(
+            "model.head.hidden_dim",
+            expected=f"a multiple of {step} (4 and num_heads)",
+            found=config.hidden_dim,
+            remedy=f"the next one is {math.ceil(config.hidden_dim / step) * step}",
+        )
+    return config.hidden_dim
