@@ -1,0 +1,260 @@
+"""Pictures in and out: strict JPEG and PNG decoding, ID masks, square windows. Always RGB.
+
+Decoders usually forgive: OpenCV, Pillow and torchvision return a picture without a word when
+bytes in the middle of a JPEG are damaged. Here libjpeg-turbo's warnings are errors, PNG
+checksums are verified, and a size beyond MAX_PIXELS is refused before anything is decoded.
+"""
+
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import simplejpeg
+from jaxtyping import Shaped, UInt8
+
+from smil_ray.data.coordinates import Window
+from smil_ray.data.filters import SampleError
+
+MAX_PIXELS = 100_000_000
+_JPEG = b"\xff\xd8\xff"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MAX_JPEG_REDUCTION = 8
+_ZERO_RUN = 64
+"""Zero bytes in a row that no healthy scan of a JPEG contains, see `_check_zero_run`."""
+
+
+def read_rgb(source: Path | bytes, *, size: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
+    """Return a JPEG or PNG as RGB, native size, or padded to a square of `size` pixels.
+
+    Raises:
+        SampleError: Missing, not a JPEG or PNG, too large, truncated or damaged.
+    """
+    data, name = _with_name(source)
+    if size is None:
+        return decode_rgb(data, name)
+    width, height = picture_size(data, name)
+    window = Window.padded(width, height)
+    picture = decode_rgb(data, name, reduction=reduction_for(window, size))
+    return cut(picture, window, size, scale=picture_scale(picture, width))
+
+
+def decode_rgb(data: bytes, name: str, *, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
+    """Return encoded bytes as RGB; a JPEG at 1/`reduction` (1, 2, 4, 8) of its size.
+
+    Raises:
+        SampleError: Not a JPEG or PNG, too large, truncated or damaged; `name` is named.
+    """
+    picture_size(data, name)
+    if data.startswith(_PNG):
+        return np.ascontiguousarray(_to_rgb(_decode_png(data, name)))
+    try:
+        _check_zero_run(data, name)
+        height, width = 0, 0
+        if reduction > 1:
+            width, height = (-(-side // reduction) for side in picture_size(data, name))
+        return simplejpeg.decode_jpeg(
+            data, colorspace="RGB", min_height=height, min_width=width, strict=True
+        )
+    except ValueError as error:
+        raise SampleError("image_damaged", f"{name}: damaged JPEG ({error})") from None
+
+
+def encode_jpeg(rgb: UInt8[np.ndarray, "h w 3"], quality: int = 95) -> bytes:
+    """Return RGB as JPEG bytes, quality 1 to 100."""
+    return simplejpeg.encode_jpeg(
+        np.ascontiguousarray(rgb), quality=quality, colorspace="RGB", colorsubsampling="420"
+    )
+
+
+def decode_jpeg(buffer: bytes | UInt8[np.ndarray, " n"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Return JPEG bytes of `encode_jpeg` as RGB; for stored pictures, whose bytes are trusted.
+
+    Raises:
+        SampleError: The bytes are damaged.
+    """
+    try:
+        return simplejpeg.decode_jpeg(buffer, colorspace="RGB", strict=True)
+    except ValueError as error:
+        raise SampleError("image_damaged", f"stored JPEG is damaged ({error})") from None
+
+
+def read_id_mask(source: Path | bytes) -> UInt8[np.ndarray, "h w"]:
+    """Return replicAnt's subject ids, 0 = background: the red channel, or a grey picture.
+
+    Raises:
+        SampleError: Missing, not a PNG, too large, truncated or damaged (`mask_unreadable`).
+    """
+    try:
+        data, name = _with_name(source)
+        picture_size(data, name)
+        if not data.startswith(_PNG):
+            raise SampleError("mask_unreadable", f"{name}: ID mask", expected="a PNG file")
+        pixels = _decode_png(data, name)
+    except SampleError as error:
+        raise SampleError("mask_unreadable", str(error)) from None
+    return np.ascontiguousarray(pixels if pixels.ndim == 2 else pixels[..., 2])
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's content.
+
+    Raises:
+        SampleError: Missing (`image_missing`) or not readable (`image_unreadable`).
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise SampleError("image_missing", f"{path}: no such file") from None
+    except OSError as error:
+        raise SampleError("image_unreadable", f"{path}: {error.strerror}") from None
+
+
+def picture_size(data: bytes, name: str) -> tuple[int, int]:
+    """Return (width, height) out of the header, without decoding.
+
+    Raises:
+        SampleError: Not a JPEG or PNG, or more than MAX_PIXELS.
+    """
+    if data.startswith(_PNG) and len(data) >= 33:
+        width, height = struct.unpack(">II", data[16:24])
+    elif data.startswith(_JPEG):
+        try:
+            header = simplejpeg.decode_jpeg_header(data, strict=True)
+        except ValueError as error:
+            raise SampleError("image_damaged", f"{name}: damaged JPEG header ({error})") from None
+        height, width = int(header[0]), int(header[1])
+    else:
+        found = "an empty file" if not data else f"bytes {data[:4].hex(' ')}"
+        raise SampleError(
+            "image_unreadable", f"{name}: picture", expected="JPEG or PNG", found=found
+        )
+    if not 0 < width * height <= MAX_PIXELS:
+        raise SampleError(
+            "image_unreadable",
+            f"{name}: picture",
+            expected=f"1 to {MAX_PIXELS} pixels",
+            found=f"{width} x {height}",
+        )
+    return width, height
+
+
+def reduction_for(window: Window, size: int | None) -> int:
+    """Return the largest of 1, 2, 4, 8 by which `window` can shrink and still have `size` px."""
+    reduction = 1
+    while size is not None and reduction < _MAX_JPEG_REDUCTION:
+        if window.side < 2 * reduction * size:
+            break
+        reduction *= 2
+    return reduction
+
+
+def picture_scale(picture: Shaped[np.ndarray, "h w *channels"], native_width: int) -> float:
+    """Return decoded pixels per native pixel (1, 1/2, 1/4 or 1/8) of a reduced picture."""
+    # A reduced side is rounded up, the content's scale is the exact power of two.
+    return 1.0 / max(1, 2 ** round(np.log2(native_width / picture.shape[1])))
+
+
+def cut(
+    picture: UInt8[np.ndarray, "h w *channels"],
+    window: Window,
+    size: int | None,
+    *,
+    scale: float = 1.0,
+) -> UInt8[np.ndarray, "side side *channels"]:
+    """Return `window` (native px) of a picture as a square of `size` px, black outside.
+
+    `scale` is the picture's decoded pixels per native pixel. Shrinking averages areas.
+    """
+    left, top, side = window.left * scale, window.top * scale, window.side * scale
+    size = size or window.side
+    height, width = picture.shape[:2]
+    if (left, top) == (0.0, 0.0) and (height, width) == (side, side):
+        if size == side:
+            return picture
+        method = cv2.INTER_AREA if size < side else cv2.INTER_LINEAR
+        return cv2.resize(picture, (size, size), interpolation=method)
+    if side >= 2 * size:
+        factor = 1 << int(np.log2(side / size))
+        picture = _shrink(picture, factor)
+        left, top, side = left / factor, top / factor, side / factor
+    step = side / size
+    # Pixel centres: the centre of target pixel i lies at (i + 0.5) step + left of the source.
+    shift = 0.5 * step - 0.5
+    matrix = np.array([[step, 0.0, left + shift], [0.0, step, top + shift]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(picture, matrix, (size, size), flags=flags)
+
+
+def _shrink(picture: np.ndarray, factor: int) -> np.ndarray:
+    """Average blocks of factor x factor pixels; the picture is padded to whole blocks."""
+    height, width = picture.shape[:2]
+    picture = cv2.copyMakeBorder(
+        picture, 0, -height % factor, 0, -width % factor, cv2.BORDER_REPLICATE
+    )
+    target = (picture.shape[1] // factor, picture.shape[0] // factor)
+    return cv2.resize(picture, target, interpolation=cv2.INTER_AREA)
+
+
+def _with_name(source: Path | bytes) -> tuple[bytes, str]:
+    return (source, "picture") if isinstance(source, bytes) else (read_bytes(source), source.name)
+
+
+def _to_rgb(pixels: np.ndarray) -> np.ndarray:
+    if pixels.ndim == 2:
+        return np.repeat(pixels[..., None], 3, axis=2)
+    return pixels[..., 2::-1]
+
+
+def _decode_png(data: bytes, name: str) -> np.ndarray:
+    """Decode to grey, BGR or BGRA of 8 bits, after every chunk's checksum was verified."""
+    position, kind = len(_PNG), b""
+    while kind != b"IEND":
+        header = data[position : position + 8]
+        length, kind = struct.unpack(">I4s", header) if len(header) == 8 else (0, b"")
+        body = data[position + 4 : position + 8 + length]
+        checksum = data[position + 8 + length : position + 12 + length]
+        if len(checksum) < 4:
+            raise SampleError("image_damaged", f"{name}: truncated PNG")
+        if zlib.crc32(body) != int.from_bytes(checksum, "big"):
+            raise SampleError("image_damaged", f"{name}: damaged PNG (checksum of {kind!r})")
+        position += 12 + length
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise SampleError("image_damaged", f"{name}: PNG cannot be decoded")
+    if pixels.dtype != np.uint8:
+        raise SampleError(
+            "image_unreadable", f"{name}: PNG", expected="8 bits", found=str(pixels.dtype)
+        )
+    return pixels
+
+
+def _check_zero_run(data: bytes, name: str) -> None:
+    """Refuse a long run of zero bytes in the scan, unless the code of zeros means `end of block`.
+
+    In a Huffman table the all-zero code belongs to its first symbol. Only when an AC table gives
+    that code to an end of block (flat areas, optimised tables) can zeros go on; otherwise they
+    are a hole in the file, which the decoder may swallow when it finds its step again.
+    """
+    start = data.find(b"\xff\xda")
+    if data.find(bytes(_ZERO_RUN), max(start, 0)) >= 0 and not _zeros_end_blocks(data[:start]):
+        raise SampleError("image_damaged", f"{name}: damaged JPEG (a hole of zero bytes)")
+
+
+def _zeros_end_blocks(header: bytes) -> bool:
+    position = 2
+    while position + 4 <= len(header):
+        marker, length = struct.unpack(">HH", header[position : position + 4])
+        if marker == 0xFFC4:
+            tables = header[position + 4 : position + 2 + length]
+            while len(tables) > 17:
+                count = sum(tables[1:17])
+                if tables[0] >> 4 == 1 and tables[17] & 0x0F == 0 and tables[17] != 0xF0:
+                    return True
+                tables = tables[17 + count :]
+        position += 2 + length
+    return False
