@@ -1,0 +1,142 @@
+"""A data set in replicAnt's format from a SMIL model: nothing to download, the truth is known.
+
+`render_sample` is pure: the same model, options and index give the same bytes, whatever else runs.
+`orchestration.synth_job` calls it in parallel and writes the files.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+import cv2
+import numpy as np
+import orjson
+from numpy.random import Generator, SeedSequence
+from pydantic import Field, field_validator
+
+from smil_ray.config import Settings
+from smil_ray.data.synthetic_animal import PosedAnimal, Studio, pose_animal
+from smil_ray.data.synthetic_appearance import apply_camera
+from smil_ray.data.synthetic_json import CameraTruth, batch_data, iteration_data
+from smil_ray.data.synthetic_picture import paint
+from smil_ray.data.synthetic_scene import NEAREST, draw_animal, draw_camera
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+_MAX_ATTEMPTS = 4
+
+
+class SynthOptions(Settings):
+    """What `synthesize` writes; the same options give the same data set.
+
+    Attributes:
+        samples: Number of images.
+        image_size: Width and height in pixels.
+        seed: Every sample's randomness comes from (seed, index).
+        name: Prefix of the file names, as replicAnt's batch name.
+        model: `builtin` or a .pkl/.npz model file.
+        occlusion: Probability that leaves, twigs or stones cover parts of the animal.
+        out_of_frame: Probability that the animal is partly outside the picture.
+        motion_blur: Probability of motion blur.
+        noise: Strength of the sensor noise, 0 to 1.
+        subjects: Most animals in a picture; the first is the one that the camera frames.
+        jpeg_quality: 1-100.
+    """
+
+    samples: Annotated[int, Field(ge=1, le=10_000_000)] = 400
+    image_size: Annotated[int, Field(ge=32, le=8192)] = 512
+    seed: Annotated[int, Field(ge=0)] = 0
+    name: str = "synth"
+    model: str = "builtin"
+    occlusion: Probability = 0.35
+    out_of_frame: Probability = 0.12
+    motion_blur: Probability = 0.1
+    noise: Probability = 0.5
+    subjects: Annotated[int, Field(ge=1, le=10)] = 1
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 92
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_plain_file_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
+            raise ValueError("letters, digits, - and _ only, starting with a letter or digit")
+        return name
+
+    def stem(self, index: int) -> str:
+        """Return NAME_07: the index is as wide as the last one needs, at least two digits."""
+        return f"{self.name}_{index:0{max(2, len(str(self.samples - 1)))}d}"
+
+
+@dataclass(frozen=True)
+class SampleFiles:
+    """The three files of one sample, as bytes."""
+
+    stem: str
+    image: bytes
+    mask: bytes
+    annotation: bytes
+
+    def named(self) -> dict[str, bytes]:
+        """Return file name -> content; the annotation is last, so that it marks completeness."""
+        return {
+            f"{self.stem}.JPG": self.image,
+            f"{self.stem}_ID.png": self.mask,
+            f"{self.stem}.json": self.annotation,
+        }
+
+
+def render_sample(studio: Studio, options: SynthOptions, index: int) -> SampleFiles:
+    """Return the files of sample `index`; a pure function of its arguments."""
+    # Separate streams: more clutter does not change the animal's pose, nor the pose the light.
+    streams = SeedSequence([options.seed, index]).spawn(4)
+    scene_rng, look_rng, clutter_rng, camera_rng = map(np.random.default_rng, streams)
+    animals, camera = _draw_scene(scene_rng, look_rng, studio, options)
+    picture, ids = paint(look_rng, clutter_rng, studio, animals, camera, options.occlusion)
+    picture = apply_camera(
+        camera_rng, picture, motion_blur=options.motion_blur, noise=options.noise
+    )
+    record = iteration_data(index, camera, [animal.truth for animal in animals])
+    return SampleFiles(
+        stem=options.stem(index),
+        image=_encode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, options.jpeg_quality]),
+        mask=_encode(".png", _rgba(ids), [cv2.IMWRITE_PNG_COMPRESSION, 3]),
+        annotation=orjson.dumps(record),
+    )
+
+
+def batch_file(options: SynthOptions) -> tuple[str, bytes]:
+    """Return name and content of `_BatchData_NAME.json`."""
+    record = batch_data(
+        options.name,
+        options.samples,
+        options.image_size,
+        options.seed,
+        [0.1] * options.subjects,
+    )
+    return f"_BatchData_{options.name}.json", orjson.dumps(record)
+
+
+def _draw_scene(
+    scene_rng: Generator, look_rng: Generator, studio: Studio, options: SynthOptions
+) -> tuple[list[PosedAnimal], CameraTruth]:
+    """The animals and a camera that frames the first; neighbours too near the lens stay out."""
+    first = draw_animal(scene_rng, studio.anatomy)
+    animals = [pose_animal(studio, first, look_rng)]
+    camera = draw_camera(scene_rng, animals[0].vertices, options.image_size, options.out_of_frame)
+    wanted = int(scene_rng.integers(1, options.subjects + 1))
+    for _ in range(_MAX_ATTEMPTS * (wanted - 1)):
+        if len(animals) == wanted:
+            break
+        other = pose_animal(studio, draw_animal(scene_rng, studio.anatomy, beside=first), look_rng)
+        if camera.to_camera(other.vertices)[:, 2].min() > NEAREST:
+            animals.append(other)
+    return animals, camera
+
+
+def _rgba(ids: np.ndarray) -> np.ndarray:
+    """ReplicAnt's mask: red is the subject's id, green and blue 0, opaque."""
+    return cv2.merge([ids, np.zeros_like(ids), np.zeros_like(ids), np.full_like(ids, 255)])
+
+
+def _encode(kind: str, rgb: np.ndarray, settings: list[int]) -> bytes:
+    swap = cv2.COLOR_RGBA2BGRA if rgb.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    return cv2.imencode(kind, cv2.cvtColor(rgb, swap), settings)[1].tobytes()

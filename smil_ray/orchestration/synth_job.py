@@ -1,0 +1,167 @@
+"""Write a synthetic data set in replicAnt's format, in parallel on Ray, resumable."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import orjson
+import ray
+import torch
+
+from smil_ray.data.synthetic import SynthOptions, batch_file, render_sample
+from smil_ray.data.synthetic_animal import Studio
+from smil_ray.errors import ConfigError, DataError
+from smil_ray.orchestration.cluster import start_ray
+
+CHUNK = 16
+"""Samples per task: some tenths of a second of work, so that progress is smooth."""
+RECORD = ".smil_ray_synth.json"
+"""Hidden file with the options of the data set, so that another run cannot mix with it."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class SynthReport:
+    """What `synthesize` did: samples written now, found complete from before, and seconds."""
+
+    folder: Path
+    written: int
+    kept: int
+    seconds: float
+
+
+def synthesize(
+    out: Path,
+    options: SynthOptions,
+    num_workers: int = 1,
+    *,
+    address: str | None = "local",
+    progress: Progress | None = None,
+) -> SynthReport:
+    """Write the data set of `options` into the folder `out`, and return what was done.
+
+    Samples that are already complete stay as they are: started again after an interruption,
+    the job does the rest. The files do not depend on the number of workers.
+
+    Args:
+        out: Folder; made if it is missing. On a cluster it is shared by all nodes.
+        options: What to write.
+        num_workers: Tasks at a time; 1 works in this process, without Ray.
+        address: Ray cluster; `local` starts one for this job.
+        progress: Called with (done, all) samples.
+
+    Raises:
+        ConfigError: `num_workers` is below 1.
+        DataError: The folder holds another data set, or cannot be written.
+    """
+    if num_workers < 1:
+        raise ConfigError("num_workers", expected="1 or more", found=num_workers)
+    start = perf_counter()
+    out = Path(out).absolute()
+    _claim(out, options)
+    done = {path.name for path in out.glob(f"{options.name}_*.json")}
+    missing = [i for i in range(options.samples) if f"{options.stem(i)}.json" not in done]
+    kept = options.samples - len(missing)
+    chunks = [missing[at : at + CHUNK] for at in range(0, len(missing), CHUNK)]
+    finished = kept
+    for count in _run(out, options, chunks, min(num_workers, len(chunks)), address):
+        finished += count
+        if progress is not None:
+            progress(finished, options.samples)
+    # The batch file is last: where it is, the data set is complete.
+    name, content = batch_file(options)
+    _write(out / name, content)
+    return SynthReport(out, len(missing), kept, perf_counter() - start)
+
+
+def _run(
+    out: Path, options: SynthOptions, chunks: list[list[int]], workers: int, address: str | None
+) -> Iterator[int]:
+    """Yield the size of every chunk when it is written."""
+    if workers <= 1:
+        for chunk in chunks:
+            yield _write_chunk(out, options, chunk)
+        return
+    with start_ray(address, num_cpus=workers if address == "local" else None):
+        task: Any = ray.remote(num_cpus=1, max_retries=3)(_write_chunk)
+        waiting = iter(chunks)
+        running = [
+            task.remote(out, options, chunk) for _, chunk in zip(range(2 * workers), waiting)
+        ]
+        while running:
+            ready, running = ray.wait(running, num_returns=1)
+            yield ray.get(ready[0])
+            running.extend(task.remote(out, options, chunk) for chunk in _first(waiting))
+
+
+def _first(chunks: Iterator[list[int]]) -> list[list[int]]:
+    """The next chunk in a list, or an empty list at the end."""
+    return [chunk for _, chunk in zip(range(1), chunks, strict=False)]
+
+
+def _write_chunk(out: Path, options: SynthOptions, indices: list[int]) -> int:
+    studio = _studio(options.model)
+    with _one_thread():
+        for index in indices:
+            for name, content in render_sample(studio, options, index).named().items():
+                _write(out / name, content)
+    return len(indices)
+
+
+@lru_cache(maxsize=1)
+def _studio(model: str) -> Studio:
+    """One body model per process."""
+    return Studio.open(model)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums must not depend on the number of threads: the same bits in every process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _claim(out: Path, options: SynthOptions) -> None:
+    """Write the options into the folder, or check that it was started with the same ones."""
+    record = out / RECORD
+    wanted = orjson.dumps(options.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if record.is_file():
+            found = record.read_bytes()
+            if found != wanted:
+                raise DataError(
+                    f"{out}: holds a synthetic data set of other options",
+                    expected=wanted.decode(),
+                    found=found.decode(errors="replace"),
+                    remedy="choose another folder",
+                )
+            return
+        if any(out.glob(f"{options.name}_*")):
+            raise DataError(
+                f"{out}: already has files named {options.name}_*", remedy="choose another folder"
+            )
+        _write(record, wanted)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written: {error.strerror}") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file that is there completely or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DataError(f"{path}: cannot be written: {error.strerror}") from error
