@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+SHAPE_FAMILY = "builtin"
+"""The body model that `body.model` names when nothing else is said; also `SMILImageRegressor`s."""
+
 RotationRepresentation = Literal["6d", "axis_angle"]
 ReferenceFrame = Literal["camera", "root"]
 JointDeformation = Literal["ignore", "pca", "per_joint", "from_betas"]
@@ -78,7 +81,7 @@ class DataConfig(Settings):
 class BodyConfig(Settings):
     """The SMIL model that parameters refer to: `builtin` or a .pkl/.npz file."""
 
-    model: str = "builtin"
+    model: str = SHAPE_FAMILY
     rest_joints: Literal["auto", "regressed", "static"] = "auto"
     propagate_scaling: bool = True
 

@@ -1,0 +1,148 @@
+"""Commands on data sets: synth, doctor, preprocess, inspect."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from smil_ray.cli_arguments import Commands, add_command, count, count_or_zero, fraction, names
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands of this module."""
+    _add_synth(commands)
+    _add_doctor(commands)
+    _add_preprocess(commands)
+
+
+def _add_synth(commands: Commands) -> None:
+    synth = add_command(
+        commands,
+        "synth",
+        _synth,
+        "Make a data set in replicAnt's format from the procedural insect.",
+        "smil-ray synth demo_data --samples 400 --image-size 256 --seed 7",
+    )
+    synth.add_argument("out", type=Path, help="folder; NAME_00.json, .JPG, _ID.png go into it")
+    synth.add_argument("--samples", type=count, default=100)
+    synth.add_argument("--image-size", type=count, default=512, help="pixels (default 512)")
+    synth.add_argument("--seed", type=count_or_zero, default=0)
+    synth.add_argument("--name", help="name of the data set (default: of the folder)")
+    synth.add_argument("--num-workers", type=count, help="processes (default: one a core)")
+
+
+def _add_doctor(commands: Commands) -> None:
+    doctor = add_command(
+        commands,
+        "doctor",
+        _doctor,
+        "Say what a trainer would trip over in a replicAnt data set. Exit code 1 if anything.",
+        "smil-ray doctor demo_data --json findings.json --fix-list good.txt",
+    )
+    doctor.add_argument("data", type=Path, help="folder with replicAnt JSON and images")
+    doctor.add_argument("--model", default="builtin", help="`builtin` or a .pkl/.npz file")
+    doctor.add_argument("--json", type=Path, help="write every finding to this file")
+    doctor.add_argument("--fix-list", type=Path, help="write the names of good samples")
+
+
+def _add_preprocess(commands: Commands) -> None:
+    job = add_command(
+        commands,
+        "preprocess",
+        _preprocess,
+        "Turn replicAnt folders into one HDF5 file, in parallel, resumable.",
+        "smil-ray preprocess demo_data demo.h5 --backbone vit_base_patch16_224 --num-workers 8",
+    )
+    job.add_argument("inputs", type=Path, nargs="+", metavar="INPUT", help="replicAnt folders")
+    job.add_argument("output", type=Path, metavar="OUTPUT.h5")
+    job.add_argument("--model", default="builtin", help="`builtin` or a .pkl/.npz file")
+    job.add_argument(
+        "--backbone",
+        "--backbone-name",
+        default="vit_base_patch16_224",
+        help="timm name; the image size follows from it (default vit_base_patch16_224)",
+    )
+    job.add_argument("--image-size", type=count, help="pixels, instead of the backbone's own size")
+    job.add_argument(
+        "--silhouette-threshold",
+        type=fraction,
+        default=0.0,
+        help="drop samples whose mask covers less of the picture (default 0: keep all)",
+    )
+    job.add_argument("--min-visible-keypoints", type=count_or_zero, default=5)
+    job.add_argument("--num-workers", type=count, help="processes (default: one a core)")
+    job.add_argument("--jpeg-quality", type=count, default=95)
+    job.add_argument("--chunk-size", type=count, default=64, help="samples a shard (default 64)")
+    job.add_argument("--ignored-joints", type=names, default=(), help="comma-separated names")
+    job.add_argument("--mask-dilation", type=count_or_zero, default=0, help="pixels")
+    job.add_argument("--crop", choices=("none", "bbox"), default="none")
+    job.add_argument("--limit", type=count, help="only the first N samples")
+    job.add_argument("--resume", action="store_true", help="redo only what is missing")
+    job.add_argument("--max-error-fraction", type=fraction, default=0.1)
+    job.add_argument("--address", default="local", help="Ray cluster; `auto` for a running one")
+
+
+def _synth(arguments: argparse.Namespace) -> int:
+    from smil_ray.data.synthetic import SynthOptions
+    from smil_ray.orchestration.synth_job import synthesize
+
+    options = SynthOptions(
+        samples=arguments.samples,
+        image_size=arguments.image_size,
+        seed=arguments.seed,
+        name=arguments.name or arguments.out.resolve().name,
+    )
+    synthesize(arguments.out, options, arguments.num_workers)
+    Console().print(f"{arguments.samples} samples in {arguments.out}")
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from smil_ray.body.smil_model import SmilModel
+    from smil_ray.data.doctor import examine
+
+    report = examine(arguments.data, SmilModel.open(arguments.model))
+    Console().print(report.table(), highlight=False)
+    if arguments.json is not None:
+        arguments.json.write_text(report.to_json(), encoding="utf-8")
+    if arguments.fix_list is not None:
+        arguments.fix_list.write_text("\n".join([*report.good_names, ""]), encoding="utf-8")
+    return report.exit_code
+
+
+def _preprocess(arguments: argparse.Namespace) -> int:
+    from smil_ray.models.backbones import backbone_spec
+    from smil_ray.orchestration.preprocess_job import PreprocessOptions, preprocess
+
+    size = arguments.image_size or backbone_spec(arguments.backbone).input_size
+    options = PreprocessOptions(
+        model=arguments.model,
+        size=size,
+        backbone=arguments.backbone,
+        silhouette_threshold=arguments.silhouette_threshold,
+        min_visible_keypoints=arguments.min_visible_keypoints,
+        num_workers=arguments.num_workers,
+        jpeg_quality=arguments.jpeg_quality,
+        chunk_size=arguments.chunk_size,
+        ignored_joints=arguments.ignored_joints,
+        mask_dilation=arguments.mask_dilation,
+        crop=arguments.crop,
+        limit=arguments.limit,
+        resume=arguments.resume,
+        max_error_fraction=arguments.max_error_fraction,
+        address=arguments.address,
+    )
+    report = preprocess(arguments.inputs, arguments.output, options)
+    table = Table(title=f"{arguments.output}: {report.kept} samples at {size} px")
+    table.add_column("what")
+    table.add_column("samples", justify="right")
+    table.add_row("kept", str(report.kept))
+    for reason, number in sorted(report.dropped.items()):
+        table.add_row(f"dropped: {reason}", str(number))
+    for note, number in sorted(report.notes.items()):
+        table.add_row(f"note: {note}", str(number))
+    console = Console()
+    console.print(table)
+    console.print(f"{report.seconds:.1f} s")
+    return 0

@@ -1,0 +1,181 @@
+"""A checkpoint's figures on held-out samples, beside the mean pose and the nearest neighbour."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import orjson
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.utils.data import DataLoader
+
+from smil_ray.body.smil_model import SmilModel
+from smil_ray.core.batch import Batch, collate
+from smil_ray.core.params import SmilParams
+from smil_ray.data.dataset import SmilDataset
+from smil_ray.data.splits import Splits, split_indices
+from smil_ray.errors import DataError
+from smil_ray.results.baselines import MeanPose, NearestNeighbour
+from smil_ray.training.checkpoint import LoadedRegressor
+from smil_ray.training.metrics import MetricSums
+
+Predictor = Callable[[Batch], SmilParams]
+
+SHOWN = {
+    "mpjpe_ra_pct_bl": "MPJPE, root-aligned [% body length]",
+    "pa_mpjpe_pct_bl": "PA-MPJPE [% body length]",
+    "mpjpe_pct_bl": "MPJPE [% body length]",
+    "pck@0.05_bbox": "PCK@0.05 of the box",
+    "pck@0.10_bbox": "PCK@0.10 of the box",
+    "pck@5px_input": "PCK@5px at input size",
+    "kp2d_px_input": "2D error [px at input size]",
+    "rot_deg_global": "root rotation [deg]",
+    "rot_deg_joint": "joint rotation [deg]",
+}
+"""Figures of the printed table and their captions; the JSON holds all."""
+HIGHER_IS_BETTER = ("pck@", "auc", "iou")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of a network and of the baselines on the same samples.
+
+    Attributes:
+        split: Which part of the data set: `test`, `val` or `all`.
+        n_samples: How many samples the figures are over.
+        metrics: Predictor -> figure -> value.
+        per_joint: Figure -> joint -> value, of the network.
+    """
+
+    split: str
+    n_samples: int
+    metrics: dict[str, dict[str, float]]
+    per_joint: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def table(self) -> Table:
+        """Return the figures as a table: a row a figure, a column a predictor, and the gain."""
+        table = Table(title=f"{self.n_samples} held-out samples ({self.split} split)")
+        names = list(self.metrics)
+        for heading in ("metric", *names, f"{names[0]} better by"):
+            table.add_column(heading, justify="left" if heading == "metric" else "right")
+        for key, caption in SHOWN.items():
+            values = [self.metrics[name].get(key) for name in names]
+            if values[0] is None:
+                continue
+            cells = ["-" if value is None else f"{value:.3f}" for value in values]
+            table.add_row(caption, *cells, self.gain(key))
+        return table
+
+    def gain(self, key: str, over: str = "mean pose") -> str:
+        """Return how much better the network is than a baseline, e.g. `-35 %` or `+0.21`."""
+        ours = next(iter(self.metrics.values()))[key]
+        theirs = self.metrics.get(over, {}).get(key)
+        if theirs is None:
+            return "-"
+        if key.startswith(HIGHER_IS_BETTER):
+            return f"{ours - theirs:+.3f}"
+        return f"{100.0 * (ours - theirs) / theirs:+.0f} %" if theirs > 0 else "-"
+
+    def write_json(self, path: Path) -> None:
+        """Write every figure to `path`."""
+        record = {
+            "split": self.split,
+            "n_samples": self.n_samples,
+            "metrics": self.metrics,
+            "per_joint": self.per_joint,
+        }
+        path.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
+
+
+def evaluate(
+    loaded: LoadedRegressor,
+    dataset: SmilDataset,
+    *,
+    split: str = "test",
+    batch_size: int = 16,
+) -> Evaluation:
+    """Return the figures of a checkpoint and of two baselines on one split of a data set.
+
+    The split is made as in training, from the checkpoint's own configuration, so that `test` holds
+    samples that the network never saw. Baselines learn from the training split.
+
+    Raises:
+        DataError: The split is unknown or empty.
+    """
+    splits = _splits(loaded, dataset)
+    indices = _indices(splits, dataset, split)
+    frame = loaded.config.model.reference_frame
+    training = batches(dataset, splits.train, frame, batch_size)
+    predictors: dict[str, Predictor] = {"network": network(loaded)}
+    predictors["mean pose"] = MeanPose.of(training)
+    predictors["nearest neighbour"] = NearestNeighbour.of(training)
+    held_out = batches(dataset, indices, frame, batch_size)
+    sums = {
+        name: measure(predictor, held_out, loaded.model, dataset.input_size)
+        for name, predictor in predictors.items()
+    }
+    return Evaluation(
+        split=split,
+        n_samples=len(indices),
+        metrics={name: found.compute() for name, found in sums.items()},
+        per_joint=sums["network"].per_joint(),
+    )
+
+
+def network(loaded: LoadedRegressor) -> Predictor:
+    """Return a checkpoint's network as a function of batches, without gradients."""
+
+    def predict(batch: Batch) -> SmilParams:
+        with torch.inference_mode():
+            return loaded.regressor(batch.image, intrinsics=batch.intrinsics)
+
+    return predict
+
+
+def measure(
+    predictor: Predictor, found: Iterable[Batch], model: SmilModel, input_size: int
+) -> MetricSums:
+    """Return the summed errors of a predictor over batches."""
+    sums = MetricSums(model.skeleton, input_size)
+    for batch in found:
+        sums.add(predictor(batch), batch, model)
+    return sums
+
+
+def batches(
+    dataset: SmilDataset, indices: Sequence[int], frame: str, batch_size: int
+) -> DataLoader[Batch]:
+    """Return the samples at `indices`, in order, as batches in a reference frame."""
+    return DataLoader(
+        dataset.view(indices),
+        batch_size=batch_size,
+        collate_fn=partial(collate, reference_frame=frame),
+    )
+
+
+def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> None:
+    """Print the table of an evaluation."""
+    (console or Console()).print(evaluation.table())
+
+
+def _splits(loaded: LoadedRegressor, dataset: SmilDataset) -> Splits:
+    data = loaded.config.data
+    return split_indices(
+        dataset.names, dataset.groups, data.val_fraction, data.test_fraction, data.split_seed
+    )
+
+
+def _indices(splits: Splits, dataset: SmilDataset, split: str) -> list[int]:
+    parts = {"val": splits.val, "test": splits.test, "all": range(len(dataset))}
+    if split not in parts:
+        raise DataError(f"Split {split!r}", expected="test, val or all")
+    indices = [int(index) for index in parts[split]]
+    if not indices:
+        raise DataError(
+            f"The {split} split is empty",
+            found=f"{len(dataset)} samples",
+            remedy="use --split all, or a larger data.test_fraction when training",
+        )
+    return indices

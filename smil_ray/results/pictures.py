@@ -1,0 +1,160 @@
+"""Pictures for people: predictions over images, and a body model from all sides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from smil_ray.body.mesh_io import write_obj
+from smil_ray.body.smil_model import SmilModel
+from smil_ray.core.batch import Batch
+from smil_ray.core.frames import points_in_camera
+from smil_ray.core.params import SmilParams
+from smil_ray.render.camera import Camera
+from smil_ray.render.overlay import contact_sheet, draw_comparison, draw_mesh
+from smil_ray.render.shading import render_rgb
+
+PANEL = 384
+"""Edge in pixels of one panel of an overlay."""
+VIEWS = {
+    "left": (0.0, 0.0),
+    "above": (0.0, 89.0),
+    "front": (90.0, 10.0),
+    "three-quarter": (40.0, 35.0),
+}
+"""Name of a view -> azimuth (0 = from the animal's left) and elevation in degrees."""
+
+
+@dataclass(frozen=True)
+class PredictionPicture:
+    """One sample: image, predicted mesh over it, predicted against true keypoints.
+
+    Attributes:
+        name: Sample name.
+        error_px: Mean 2D error over visible joints, pixels of the network's image.
+        panels: The three panels side by side, uint8 RGB.
+    """
+
+    name: str
+    error_px: float
+    panels: np.ndarray
+
+
+def draw_predictions(
+    params: SmilParams, batch: Batch, model: SmilModel, *, edge: int = PANEL
+) -> list[PredictionPicture]:
+    """Return a picture of each sample in a batch that has images.
+
+    Args:
+        params: Predictions, in any reference frame.
+        batch: The samples; samples without 2D keypoints get no comparison.
+        model: The body model of the predictions.
+        edge: Edge of one panel in pixels.
+    """
+    if batch.image is None:
+        return []
+    params = params.detach()
+    posed = model.pose(params)
+    camera = Camera.from_params(params, batch.intrinsics)
+    xy, _ = camera.project(posed.joints)
+    vertices = points_in_camera(posed.skin(), params)
+    seen = batch.keypoint_visibility & batch.keypoint_presence
+    seen = seen & batch.presence["keypoints_2d"][:, None]
+    error = (xy - batch.keypoints_2d).norm(dim=-1) * batch.image.shape[-1]
+    pictures = []
+    for index, name in enumerate(batch.names):
+        image = _enlarged(batch.image[index], edge)
+        mesh = draw_mesh(
+            image,
+            vertices[index].numpy(),
+            model.faces.numpy(),
+            camera.intrinsics[index].numpy(),
+        )
+        visible = seen[index].numpy()
+        true = np.nan_to_num(batch.keypoints_2d[index].numpy(), nan=-9.0)
+        points = draw_comparison(image, xy[index].numpy(), true, visible, model.skeleton)
+        mean = float(error[index][seen[index]].mean()) if visible.any() else float("nan")
+        pictures.append(PredictionPicture(name, mean, np.concatenate([image, mesh, points], 1)))
+    return pictures
+
+
+def write_prediction_pictures(pictures: Sequence[PredictionPicture], path: Path) -> Path:
+    """Write pictures below each other, best first, each with its name and error."""
+    ranked = sorted(pictures, key=lambda picture: picture.error_px)
+    labels = [f"{picture.name}: {picture.error_px:.1f} px" for picture in ranked]
+    rows = [_labelled(p.panels, label) for p, label in zip(ranked, labels, strict=True)]
+    return write_png(path, np.concatenate(rows))
+
+
+def best_median_worst(errors: Sequence[float], each: int = 2) -> list[int]:
+    """Return positions of the smallest, the middle and the largest errors, NaN left out."""
+    order = [int(i) for i in np.argsort(errors, kind="stable") if np.isfinite(errors[int(i)])]
+    middle = max(0, len(order) // 2 - each // 2)
+    chosen = [*order[:each], *order[middle : middle + each], *order[-each:]]
+    return list(dict.fromkeys(chosen))
+
+
+def draw_model_views(
+    model: SmilModel, vertices: Tensor | None = None, *, edge: int = 480
+) -> np.ndarray:
+    """Return a body model from four sides, rest pose by default, uint8 RGB."""
+    points = (model.v_template if vertices is None else vertices).numpy().astype(np.float64)
+    centre = (points.max(axis=0) + points.min(axis=0)) / 2
+    radius = float(np.linalg.norm(points - centre, axis=1).max())
+    fov = np.deg2rad(20.0)
+    focal = 0.5 / np.tan(fov / 2)
+    intrinsics = np.array([focal, focal, 0.5, 0.5])
+    images = []
+    for azimuth, elevation in VIEWS.values():
+        seen = (points - centre) @ _view(azimuth, elevation)
+        seen[:, 2] += radius / np.sin(fov / 2) * 0.9
+        rgb, _ = render_rgb(seen, model.faces.numpy(), intrinsics, edge, edge)
+        images.append(rgb)
+    return contact_sheet(images, 2, list(VIEWS), cell=edge)
+
+
+def write_model_sheet(model: SmilModel, folder: Path) -> list[Path]:
+    """Write NAME.png (four views) and NAME.obj (rest pose) of a body model into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = write_png(folder / f"{model.name}.png", draw_model_views(model))
+    mesh = folder / f"{model.name}.obj"
+    write_obj(mesh, model.v_template.numpy(), model.faces.numpy())
+    return [picture, mesh]
+
+
+def write_png(path: Path, rgb: np.ndarray) -> Path:
+    """Write an RGB picture as PNG and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    return path
+
+
+def _view(azimuth_deg: float, elevation_deg: float) -> np.ndarray:
+    """Return world -> camera (row convention; x left, y up, z forward) looking at the origin."""
+    azimuth, elevation = np.deg2rad(azimuth_deg), np.deg2rad(elevation_deg)
+    eye = np.array(
+        [
+            np.cos(elevation) * np.sin(azimuth),
+            np.cos(elevation) * np.cos(azimuth),
+            np.sin(elevation),
+        ]
+    )
+    forward = -eye
+    left = np.cross([0.0, 0.0, 1.0], forward)
+    left /= np.linalg.norm(left)
+    up = np.cross(forward, left)
+    return np.stack([left, up, forward], axis=1)
+
+
+def _enlarged(image: Tensor, edge: int) -> np.ndarray:
+    rgb = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+    return cv2.resize(rgb, (edge, edge), interpolation=cv2.INTER_CUBIC)
+
+
+def _labelled(panels: np.ndarray, label: str) -> np.ndarray:
+    bar = np.full((28, panels.shape[1], 3), 32, dtype=np.uint8)
+    cv2.putText(bar, label, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (235,) * 3, 1, cv2.LINE_AA)
+    return np.concatenate([bar, panels])
