@@ -239,7 +239,7 @@ def _root_position(
     """
     ndc = parts["root_ndc"]
     if intrinsics is not None:
-        ndc = ndc + 2.0 * intrinsics[:, 2:] - 1.0
+        ndc = ndc + 2.0 * intrinsics[:, 2:].nan_to_num(nan=0.5) - 1.0
     extent = parts["log_extent"].clamp(*_LOG_EXTENT_RANGE).exp()
     depth = extent / torch.tan(torch.deg2rad(fov) / 2.0)
     return torch.cat([ndc * extent, depth], dim=1)

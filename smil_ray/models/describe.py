@@ -1,0 +1,80 @@
+"""How large a network is: parameters and floating-point operations, without running it."""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
+
+from smil_ray.models.regressor import Regressor
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """Size of a network.
+
+    Attributes:
+        parameters: All weights.
+        trainable: Weights that have a gradient at the current epoch.
+        backbone_parameters: Weights of the backbone.
+        head_parameters: Weights of the head.
+        gflops: Billions of floating-point operations for one image, forward; a multiply-add
+            counts as two.
+        input_size: Side of the input image, pixels.
+    """
+
+    backbone: str
+    head: str
+    input_size: int
+    parameters: int
+    trainable: int
+    backbone_parameters: int
+    head_parameters: int
+    gflops: float
+
+    def as_dict(self) -> dict[str, str | int | float]:
+        """Return the fields as plain values, e.g. for tracking."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.backbone} + {self.head}, {self.input_size} px: "
+            f"{self.parameters / 1e6:.2f} M parameters ({self.trainable / 1e6:.2f} M trained; "
+            f"backbone {self.backbone_parameters / 1e6:.2f} M, "
+            f"head {self.head_parameters / 1e6:.2f} M), {self.gflops:.2f} GFLOP per image"
+        )
+
+
+def describe(regressor: Regressor) -> NetworkSize:
+    """Return the size of `regressor`; print it or take `.as_dict()`."""
+    return NetworkSize(
+        backbone=regressor.config.backbone.name,
+        head=regressor.config.head.type,
+        input_size=regressor.backbone.spec.input_size,
+        parameters=_count(regressor),
+        trainable=sum(p.numel() for p in regressor.parameters() if p.requires_grad),
+        backbone_parameters=_count(regressor.backbone),
+        head_parameters=_count(regressor.head),
+        gflops=_flops(regressor) / 1e9,
+    )
+
+
+def _count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _flops(regressor: Regressor) -> int:
+    """Count on the meta device, where shapes are computed and numbers are not."""
+    stand_ins: dict[str, Tensor] = {
+        name: torch.empty_like(value, device="meta")
+        for name, value in (*regressor.named_parameters(), *regressor.named_buffers())
+    }
+    size = regressor.backbone.spec.input_size
+    image = torch.empty(1, 3, size, size, device="meta")
+    was_training = regressor.training
+    regressor.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        functional_call(regressor, stand_ins, (image,))
+    regressor.train(was_training)
+    return counter.get_total_flops()
