@@ -66,15 +66,18 @@ def _count(module: torch.nn.Module) -> int:
 
 def _flops(regressor: Regressor) -> int:
     """Count on the meta device, where shapes are computed and numbers are not."""
-    stand_ins: dict[str, Tensor] = {
-        name: torch.empty_like(value, device="meta")
-        for name, value in (*regressor.named_parameters(), *regressor.named_buffers())
-    }
     size = regressor.backbone.spec.input_size
     image = torch.empty(1, 3, size, size, device="meta")
+    initial = regressor.decoder.initial.to("meta")
     was_training = regressor.training
     regressor.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        functional_call(regressor, stand_ins, (image,))
+        features = functional_call(regressor.backbone, _on_meta(regressor.backbone), (image,))
+        functional_call(regressor.head, _on_meta(regressor.head), (features, initial))
     regressor.train(was_training)
     return counter.get_total_flops()
+
+
+def _on_meta(module: torch.nn.Module) -> dict[str, Tensor]:
+    named = (*module.named_parameters(), *module.named_buffers())
+    return {name: torch.empty_like(value, device="meta") for name, value in named}
