@@ -6,13 +6,19 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 import orjson
 from numpy.random import Generator, SeedSequence
-from pydantic import Field, field_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from smil_ray.config import Settings
 from smil_ray.data.synthetic_animal import PosedAnimal, Studio, pose_animal
@@ -20,6 +26,7 @@ from smil_ray.data.synthetic_appearance import apply_camera
 from smil_ray.data.synthetic_json import CameraTruth, batch_data, iteration_data
 from smil_ray.data.synthetic_picture import paint
 from smil_ray.data.synthetic_scene import NEAREST, draw_animal, draw_camera
+from smil_ray.errors import ConfigError
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 _MAX_ATTEMPTS = 4
@@ -57,9 +64,21 @@ class SynthOptions(Settings):
     @field_validator("name")
     @classmethod
     def _name_is_a_plain_file_name(cls, name: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
-            raise ValueError("letters, digits, - and _ only, starting with a letter or digit")
+        if not re.fullmatch(r"\w[\w .+-]{0,99}", name):
+            raise ValueError("a file name of letters, digits, spaces and _ . + - is needed")
         return name
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _mistakes_are_one_sentence(
+        cls, values: Any, handler: ModelWrapValidatorHandler["SynthOptions"]
+    ) -> "SynthOptions":
+        try:
+            return handler(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise ConfigError(f"synth {place}: {first['msg']}", found=first["input"]) from None
 
     def stem(self, index: int) -> str:
         """Return NAME_07: the index is as wide as the last one needs, at least two digits."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -12,14 +13,17 @@ from typing import Any
 import orjson
 import ray
 import torch
+from ray.exceptions import RayTaskError
 
 from smil_ray.data.synthetic import SynthOptions, batch_file, render_sample
 from smil_ray.data.synthetic_animal import Studio
-from smil_ray.errors import ConfigError, DataError
+from smil_ray.errors import ConfigError, DataError, SmilRayError
 from smil_ray.orchestration.cluster import start_ray
 
 CHUNK = 16
-"""Samples per task: some tenths of a second of work, so that progress is smooth."""
+"""Samples per task: half a second of work or so, which keeps progress smooth and overhead low."""
+WORTH_RAY = 100
+"""With fewer samples than this, starting Ray takes longer than the work."""
 RECORD = ".smil_ray_synth.json"
 """Hidden file with the options of the data set, so that another run cannot mix with it."""
 
@@ -39,7 +43,7 @@ class SynthReport:
 def synthesize(
     out: Path,
     options: SynthOptions,
-    num_workers: int = 1,
+    num_workers: int | None = None,
     *,
     address: str | None = "local",
     progress: Progress | None = None,
@@ -52,7 +56,8 @@ def synthesize(
     Args:
         out: Folder; made if it is missing. On a cluster it is shared by all nodes.
         options: What to write.
-        num_workers: Tasks at a time; 1 works in this process, without Ray.
+        num_workers: Tasks at a time; 1 works in this process, without Ray; None takes as many
+            as this process may use cores, or 1 where that is quicker.
         address: Ray cluster; `local` starts one for this job.
         progress: Called with (done, all) samples.
 
@@ -60,16 +65,20 @@ def synthesize(
         ConfigError: `num_workers` is below 1.
         DataError: The folder holds another data set, or cannot be written.
     """
-    if num_workers < 1:
+    if num_workers is not None and num_workers < 1:
         raise ConfigError("num_workers", expected="1 or more", found=num_workers)
     start = perf_counter()
     out = Path(out).absolute()
+    if options.model != "builtin":  # Workers have another working directory.
+        options = options.model_copy(update={"model": str(Path(options.model).absolute())})
     _claim(out, options)
-    done = {path.name for path in out.glob(f"{options.name}_*.json")}
+    done = {path.name for path in out.iterdir()}
     missing = [i for i in range(options.samples) if f"{options.stem(i)}.json" not in done]
     kept = options.samples - len(missing)
     chunks = [missing[at : at + CHUNK] for at in range(0, len(missing), CHUNK)]
     finished = kept
+    if num_workers is None:
+        num_workers = 1 if len(missing) < WORTH_RAY else len(os.sched_getaffinity(0))
     for count in _run(out, options, chunks, min(num_workers, len(chunks)), address):
         finished += count
         if progress is not None:
@@ -88,21 +97,24 @@ def _run(
         for chunk in chunks:
             yield _write_chunk(out, options, chunk)
         return
-    with start_ray(address, num_cpus=workers if address == "local" else None):
+    with start_ray(address, num_cpus=workers if address in ("local", None) else None):
         task: Any = ray.remote(num_cpus=1, max_retries=3)(_write_chunk)
         waiting = iter(chunks)
-        running = [
-            task.remote(out, options, chunk) for _, chunk in zip(range(2 * workers), waiting)
-        ]
+        running = [task.remote(out, options, chunk) for chunk in islice(waiting, 2 * workers)]
         while running:
             ready, running = ray.wait(running, num_returns=1)
-            yield ray.get(ready[0])
-            running.extend(task.remote(out, options, chunk) for chunk in _first(waiting))
+            yield _result(ready[0])
+            running.extend(task.remote(out, options, chunk) for chunk in islice(waiting, 1))
 
 
-def _first(chunks: Iterator[list[int]]) -> list[list[int]]:
-    """The next chunk in a list, or an empty list at the end."""
-    return [chunk for _, chunk in zip(range(1), chunks, strict=False)]
+def _result(task: Any) -> int:
+    """What a task returned; its own error where that is one sentence for a person."""
+    try:
+        return ray.get(task)
+    except RayTaskError as error:
+        if isinstance(error.cause, SmilRayError):
+            raise error.cause from None
+        raise
 
 
 def _write_chunk(out: Path, options: SynthOptions, indices: list[int]) -> int:
@@ -134,7 +146,10 @@ def _one_thread() -> Iterator[None]:
 def _claim(out: Path, options: SynthOptions) -> None:
     """Write the options into the folder, or check that it was started with the same ones."""
     record = out / RECORD
-    wanted = orjson.dumps(options.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+    facts = options.model_dump(mode="json") | {
+        "model_hash": _studio(options.model).model.content_hash
+    }
+    wanted = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
     try:
         out.mkdir(parents=True, exist_ok=True)
         if record.is_file():
@@ -147,7 +162,7 @@ def _claim(out: Path, options: SynthOptions) -> None:
                     remedy="choose another folder",
                 )
             return
-        if any(out.glob(f"{options.name}_*")):
+        if any(path.name.startswith(f"{options.name}_") for path in out.iterdir()):
             raise DataError(
                 f"{out}: already has files named {options.name}_*", remedy="choose another folder"
             )
