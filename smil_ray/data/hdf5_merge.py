@@ -113,9 +113,7 @@ def _fill(
         raise DataError("merge", expected=f"{size.samples} samples", found=first.samples)
     digests = np.asarray(_dataset(file, schema.DIGESTS)[...])
     drop_counts = schema.count(drop.reason for drop in drops) or info.drop_counts
-    info = replace(
-        info, content_hash=info.content_hash_with(digests), drop_counts=drop_counts
-    )
+    info = replace(info, content_hash=info.content_hash_with(digests), drop_counts=drop_counts)
     _write_metadata(file, info, size.samples)
     for path, name in zip(schema.DROPS, ("name", "reason", "detail"), strict=True):
         file[path] = _strings([getattr(drop, name) for drop in drops])

@@ -49,9 +49,7 @@ def dataset_at(file: h5py.File, path: str) -> h5py.Dataset:
     return found
 
 
-def array_at(
-    file: h5py.File, path: str, shape: tuple[int | None, ...], dtype: str
-) -> np.ndarray:
+def array_at(file: h5py.File, path: str, shape: tuple[int | None, ...], dtype: str) -> np.ndarray:
     """Return all values of a data set; `None` in `shape` stands for any length.
 
     Raises:
@@ -77,14 +75,19 @@ def texts_at(file: h5py.File, path: str, length: int | None = None) -> tuple[str
     return tuple(value.decode("utf-8", errors="replace") for value in values.tolist())
 
 
+def attributes(file: h5py.File, group: str) -> dict[str, Any]:
+    """Return the attributes of a group, none if the group is missing."""
+    node = file.get(group)
+    return dict(node.attrs) if isinstance(node, h5py.Group) else {}
+
+
 def attribute(file: h5py.File, group: str, name: str, kind: type) -> Any:
     """Return an attribute as `kind` (str or int), or parsed from JSON for dict.
 
     Raises:
         DataError: It is missing or of another type.
     """
-    node = file.get(group)
-    found = None if node is None else node.attrs.get(name)
+    found = attributes(file, group).get(name)
     place = f"{file.filename}: {group}.attrs[{name!r}]"
     if found is None:
         raise DataError(place, expected=kind.__name__, found="nothing")

@@ -14,7 +14,14 @@ import numpy as np
 from smil_ray.core.batch import LABELS, Sample
 from smil_ray.data import hdf5_schema as schema
 from smil_ray.data.hdf5_masks import decode_mask
-from smil_ray.data.hdf5_reading import array_at, attribute, dataset_at, opened, texts_at
+from smil_ray.data.hdf5_reading import (
+    array_at,
+    attribute,
+    attributes,
+    dataset_at,
+    opened,
+    texts_at,
+)
 from smil_ray.data.hdf5_schema import COLUMNS, Drop, StoreInfo
 from smil_ray.data.hdf5_table import Blob, SampleTable, sample_digests
 from smil_ray.data.image_io import decode_jpeg
@@ -216,9 +223,7 @@ def verify(path: Path) -> str:
 
 
 def _check_version(file: h5py.File) -> None:
-    metadata = file.get("metadata")
-    attributes = {} if metadata is None else metadata.attrs
-    if "schema_version" not in attributes or "format" not in attributes:
+    if "schema_version" not in attributes(file, "metadata"):
         raise DataError(
             f"{file.filename}: metadata.attrs['schema_version']",
             expected=schema.SCHEMA_VERSION,

@@ -21,7 +21,14 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.core import rotations
 from smil_ray.core.batch import LABELS, Sample
 from smil_ray.core.skeleton import chain_length
-from smil_ray.data.hdf5_reading import array_at, attribute, dataset_at, opened, texts_at
+from smil_ray.data.hdf5_reading import (
+    array_at,
+    attribute,
+    attributes,
+    dataset_at,
+    opened,
+    texts_at,
+)
 from smil_ray.data.hdf5_schema import StoreInfo
 from smil_ray.data.image_io import decode_jpeg
 from smil_ray.errors import DataError
@@ -37,9 +44,9 @@ def is_legacy(path: Path) -> bool:
         DataError: It is no HDF5 file at all.
     """
     with opened(path) as file:
-        metadata = file.get("metadata")
-        known = metadata is not None and "schema_version" not in metadata.attrs
-        return bool(known and "target_resolution" in metadata.attrs and "images/rgb_jpeg" in file)
+        found = attributes(file, "metadata")
+        foreign = "schema_version" not in found and "target_resolution" in found
+        return foreign and "images/rgb_jpeg" in file
 
 
 class LegacySource:
@@ -59,7 +66,7 @@ class LegacySource:
             size = attribute(file, "metadata", "target_resolution", int)
             self._labels = _read_labels(file, n, model)
             self.names = _read_names(file, n)
-            attributes = {key: str(value) for key, value in file["metadata"].attrs.items()}
+            settings = {key: str(value) for key, value in attributes(file, "metadata").items()}
         self.groups = self.names
         self._body_length = _body_lengths(self._labels["keypoints_3d"], model)
         self._mask_present = np.ones(n, dtype=bool)
@@ -72,7 +79,7 @@ class LegacySource:
             n_betas=self._labels["betas"].shape[1],
             n_weights=self._labels["scale_weights"].shape[1],
             input_size=size,
-            settings={"predecessor": attributes},
+            settings={"predecessor": settings},
             content_hash=self._hash(),
         )
 
@@ -173,7 +180,7 @@ def _read_keypoints(file: h5py.File, n: int, joints: int) -> dict[str, np.ndarra
     yx = array_at(file, "keypoints/keypoints_2d", (n, joints, 2), "float32")
     points = array_at(file, "keypoints/keypoints_3d", (n, joints, 3), "float32")
     visible = array_at(file, "keypoints/keypoint_visibility", (n, joints), "float32")
-    present = np.isfinite(yx).all(-1) & np.isfinite(points).all(-1)
+    present: np.ndarray = np.isfinite(np.concatenate([yx, points], axis=-1)).all(axis=-1)
     # Zeros stand for a missing joint, except for the root, which is the origin.
     present[:, 1:] &= (points[:, 1:] != 0).any(-1)
     missing = ~present[..., None]

@@ -24,9 +24,7 @@ class Splits:
 
     def names(self, names: Sequence[str]) -> dict[str, list[str]]:
         """Return the sample names of each split, for the record of a run."""
-        return {
-            split: [names[int(i)] for i in indices] for split, indices in vars(self).items()
-        }
+        return {split: [names[int(i)] for i in indices] for split, indices in vars(self).items()}
 
 
 def split_indices(
@@ -56,8 +54,7 @@ def split_indices(
     is_test = places < test_fraction
     is_val = ~is_test & (places < test_fraction + val_fraction)
     train, val, test = (
-        np.flatnonzero(chosen).astype(np.int64)
-        for chosen in (~is_test & ~is_val, is_val, is_test)
+        np.flatnonzero(chosen).astype(np.int64) for chosen in (~is_test & ~is_val, is_val, is_test)
     )
     if not train.size or (val_fraction > 0 and not val.size):
         empty = "validation" if train.size else "training"
