@@ -27,7 +27,12 @@ def rasterize(
         faces: Vertex indices; both windings are drawn.
         height: Rows of the picture.
         width: Columns of the picture.
+
+    Raises:
+        ValueError: A face names a vertex that is not there.
     """
+    if faces.size and not (faces.min() >= 0 and faces.max() < len(points_px)):
+        raise ValueError(f"rasterize: faces name vertices outside 0..{len(points_px) - 1}")
     face_index = np.full((height, width), -1, dtype=np.int32)
     inverse_depth = np.zeros((height, width), dtype=np.float32)
     _fill(

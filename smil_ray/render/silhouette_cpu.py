@@ -141,7 +141,7 @@ def _cut(work: np.ndarray, batch: int) -> list[tuple[int, int]]:
     if total == 0:
         return []
     threads = torch.get_num_threads()
-    pieces = 1 if batch >= 2 * threads else 2 * threads
+    pieces = 1 if batch >= 2 * threads else 4 * threads
     goals = total * np.arange(1, pieces) / pieces
     edges = [0, *np.searchsorted(np.cumsum(work), goals).tolist(), len(work)]
     return [(a, b) for a, b in pairwise(edges) if a < b]
