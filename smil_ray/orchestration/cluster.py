@@ -1,0 +1,106 @@
+"""Start Ray on this machine, or join a cluster, for as long as a job runs.
+
+The same scripts run on a laptop and on a cluster; only the address differs:
+
+- `local` (default): a Ray of its own, gone when the job ends
+- `auto`: the cluster that `ray start` or `ray up` started on this machine
+- `HOST:PORT` or `ray://HOST:PORT`: another one
+- None: the Ray that this process already uses, else `local`
+"""
+
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from smil_ray.errors import SmilRayError
+
+log = logging.getLogger(__name__)
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+"""Settings that make Ray quiet and quick; what a person has set stays."""
+
+LONGEST_SOCKET_FOLDER = 40
+"""Ray's sockets lie about 65 characters below its folder, and a socket's path may have 107."""
+
+
+@contextmanager
+def start_ray(
+    address: str | None = "local",
+    *,
+    num_cpus: int | None = None,
+    num_gpus: int | None = None,
+    dashboard: bool = False,
+    resources: dict[str, float] | None = None,
+) -> Iterator[None]:
+    """Have Ray running while the block runs; stop it afterwards if it was started here.
+
+    Args:
+        address: See the module; a Ray that this process already uses is kept in any case.
+        num_cpus: CPUs of a local Ray; None means all of them.
+        num_gpus: GPUs of a local Ray; None means all of them.
+        dashboard: Start the dashboard on localhost. Without it Ray Train's watchdog, which cleans
+            up after a dead controller, complains in Ray's log files; a local Ray ends with the
+            job, so that there is nothing to clean up.
+        resources: Further resources of a local Ray, e.g. `{"trial_slot": 2}`.
+
+    Raises:
+        SmilRayError: Ray cannot be started or the cluster cannot be reached.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    address = address or "local"
+    options: dict[str, Any] = {"address": address}
+    if address == "local":
+        # A Ray of this machine's own loopback needs no token; a cluster's token stays in force.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        options |= {
+            "num_cpus": num_cpus,
+            "num_gpus": num_gpus,
+            "resources": resources,
+            "include_dashboard": dashboard,
+            "dashboard_host": "127.0.0.1",
+            "_temp_dir": _short_temp_folder(),
+        }
+    try:
+        ray.init(**options, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+        raise SmilRayError(
+            f"Ray at address {address!r} cannot be used: {error}",
+            remedy="check the address (`ray status`), or leave it out to run on this machine",
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def cluster_resources() -> dict[str, float]:
+    """Return the total resources of the Ray in use, e.g. `{"CPU": 8.0, "GPU": 1.0}`."""
+    return dict(ray.cluster_resources())
+
+
+def _short_temp_folder() -> str | None:
+    """Return a short folder for Ray's sockets where TMPDIR is too long for them, else None."""
+    chosen = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    if len(chosen) <= LONGEST_SOCKET_FOLDER:
+        return None
+    log.info("Ray's temporary folder %s is too long for sockets; using /tmp/ray", chosen)
+    return str(Path("/tmp") / "ray")

@@ -1,0 +1,185 @@
+"""One process of a training run, the same in a Ray Train worker and inline.
+
+It opens the data, goes on from the newest checkpoint in the run folder (a new run has none), and
+if it is the first process it alone writes the run folder.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from smil_ray.body.smil_model import SmilModel
+from smil_ray.config import Config
+from smil_ray.errors import CheckpointError
+from smil_ray.orchestration.train_worker_pictures import write_overlays
+from smil_ray.tracking.run_dir import RunDir
+from smil_ray.training.assemble import assemble, open_data
+from smil_ray.training.checkpoint_files import Checkpoint
+from smil_ray.training.checkpoint_folder import load_newest
+from smil_ray.training.loop import fit
+from smil_ray.training.parts import Parts, SampleSource
+from smil_ray.training.reports import EpochReport, FitResult, Hooks, Predictions, Progress
+from smil_ray.training.world import World
+
+STOP_FILE = "stop_requested"
+"""A file of this name in the run folder asks the workers for a checkpoint and an orderly end."""
+STATUS_EVERY_S = 2.0
+
+OpenData = Callable[[Config, SmilModel], SampleSource]
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What every process of a run is told; it travels to the workers by pickle.
+
+    Attributes:
+        run: The run folder, on storage that all of them see.
+        config: The resolved configuration, data path absolute.
+        model: The body model; None opens `config.body.model`.
+        open_data: Opens the data set in each process.
+    """
+
+    run: Path
+    config: Config
+    model: SmilModel | None = None
+    open_data: OpenData = open_data
+
+
+def train_in_this_process(
+    job: TrainingJob,
+    world: World,
+    *,
+    report: Callable[[EpochReport], None] | None = None,
+    display: Callable[[str], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> FitResult:
+    """Train as one process of a run until it ends; see `training.loop.fit` for the errors.
+
+    Args:
+        job: What to train.
+        world: This process among the others, and its device.
+        report: Called after each epoch, in every process.
+        display: Shows a progress line.
+        stop: Asked before each step whether to end with a checkpoint.
+    """
+    run, config = RunDir.open(job.run), job.config
+    with _threads(config, world), _sole_writer(run, world):
+        model = job.model or SmilModel.open(config.body.model)
+        data = job.open_data(config, model)
+        parts = assemble(config, data, model, world.device)
+        resume = load_newest(run.checkpoints)
+        _check_same_data(resume, parts)
+        # The first process rewrites files only after every process has read them.
+        world.barrier()
+        hooks = Hooks(stop=stop or _StopFile(run), **({"report": report} if report else {}))
+        if world.is_first:
+            _record_start(run, parts, resume)
+            hooks = _Recorder(run, parts, display).hooks(hooks)
+        return fit(parts, config, folder=run.path, hooks=hooks, resume=resume, world=world)
+
+
+class _Recorder:
+    """Writes what the loop says into the run folder."""
+
+    def __init__(self, run: RunDir, parts: Parts, display: Callable[[str], None] | None) -> None:
+        self._run = run
+        self._parts = parts
+        self._display = display
+        self._written = 0.0
+
+    def hooks(self, base: Hooks) -> Hooks:
+        return Hooks(
+            report=base.report,
+            log=self._log,
+            progress=self._progress,
+            draw=self._draw,
+            stop=base.stop,
+        )
+
+    def _log(self, step: int, epoch: float, metrics: dict[str, float], sync: bool) -> None:
+        self._run.append_metrics(step, metrics, epoch=epoch, sync=sync)
+
+    def _progress(self, progress: Progress) -> None:
+        if self._display is not None:
+            self._display(progress.line())
+        if time.monotonic() - self._written >= STATUS_EVERY_S:
+            self._written = time.monotonic()
+            values = {k: v for k, v in vars(progress).items() if v is not None}
+            self._run.set_status("running", line=progress.line(), **values)
+
+    def _draw(self, predictions: Predictions) -> None:
+        write_overlays(predictions, self._parts.model.skeleton, self._run.overlays)
+
+
+class _StopFile:
+    """Says whether the run folder holds the stop file, looking twice a second."""
+
+    def __init__(self, run: RunDir) -> None:
+        self._file = run.path / STOP_FILE
+        self._looked = 0.0
+        self._found = False
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if not self._found and now - self._looked >= 0.5:
+            self._looked = now
+            self._found = self._file.exists()
+        return self._found
+
+
+def _record_start(run: RunDir, parts: Parts, resume: Checkpoint | None) -> None:
+    """Write what is known before the first step; drop metrics that are going to be repeated."""
+    run.truncate_metrics(0 if resume is None else resume.meta["step"])
+    run.write_json("splits.json", parts.splits.names(parts.data.names))
+    parameters = list(parts.regressor.parameters())
+    run.update_facts(
+        {
+            "data_hash": parts.data.content_hash,
+            "model_hash": parts.model.content_hash,
+            "input_size": parts.data.input_size,
+            "samples": {name: len(kept) for name, kept in vars(parts.splits).items()},
+            "parameters": sum(p.numel() for p in parameters),
+            "parameters_trained_at_start": sum(p.numel() for p in parameters if p.requires_grad),
+            "device": str(parts.model.device),
+        }
+    )
+    run.set_status("running")
+
+
+def _check_same_data(resume: Checkpoint | None, parts: Parts) -> None:
+    if resume is None:
+        return
+    for name, found in (
+        ("data_hash", parts.data.content_hash),
+        ("model_hash", parts.model.content_hash),
+    ):
+        expected = resume.meta[name]
+        if found != expected:
+            raise CheckpointError(
+                f"Run {resume.path.parents[1]} cannot go on: its {name} differs",
+                expected=expected,
+                found=found,
+                remedy="give the same data and body model, or start a new run",
+            )
+
+
+@contextlib.contextmanager
+def _sole_writer(run: RunDir, world: World) -> Iterator[None]:
+    with run.lock() if world.is_first else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
+def _threads(config: Config, world: World) -> Iterator[None]:
+    """Compute with as many threads as the run's CPUs: sums depend on their number."""
+    before = torch.get_num_threads()
+    if world.device.type == "cpu":
+        torch.set_num_threads(max(1, int(config.run.cpus_per_worker)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,113 @@
+"""A configuration and a data set become the parts of a run; mistakes end here, not at step one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from smil_ray.body.smil_model import SmilModel
+from smil_ray.config import Config
+from smil_ray.core.batch import collate
+from smil_ray.core.frames import root_in_camera
+from smil_ray.data.dataset import SmilDataset
+from smil_ray.data.splits import Splits, split_indices
+from smil_ray.errors import ConfigError
+from smil_ray.losses.objective import Objective
+from smil_ray.models.backbones import backbone_spec
+from smil_ray.models.regressor import ScaleBasis, TargetStatistics, build_regressor
+from smil_ray.training.parts import Parts, SampleSource
+
+STATISTICS_SAMPLES = 512
+"""Means of field of view and extent are taken over at most this many training samples."""
+FALLBACK = TargetStatistics(fov_deg=30.0, log_extent=1.0)
+"""Starting estimate for data without cameras."""
+
+
+def open_data(config: Config, model: SmilModel) -> SmilDataset:
+    """Return the data set of `config.data.path` with images of the backbone's size.
+
+    Raises:
+        ConfigError: No path is set.
+        DataError: Nothing readable is there.
+    """
+    if config.data.path is None:
+        raise ConfigError("data.path is not set", remedy="give --data FILE.h5")
+    backbone = config.model.backbone
+    return SmilDataset.from_path(
+        Path(config.data.path).absolute(),
+        model=model,
+        rotation_representation=config.model.rotation_representation,
+        backbone_name=backbone.name,
+        input_size=backbone_spec(backbone.name, backbone.input_size).input_size,
+        reference_frame=config.model.reference_frame,
+    )
+
+
+def assemble(
+    config: Config,
+    data: SampleSource,
+    model: SmilModel,
+    device: torch.device | str = "cpu",
+) -> Parts:
+    """Return network, loss and data of a run, checked against each other.
+
+    The network's initial weights depend on `train.seed` alone.
+
+    Raises:
+        ConfigError: A loss has a weight and the data lacks its label, a name is unknown, a mode
+            needs what the body model lacks, augmentation is on, or a split is empty.
+    """
+    if config.data.augment.enabled:
+        raise ConfigError(
+            "data.augment.enabled", expected="false", found="true: not available in this version"
+        )
+    model = model.to(device)
+    objective = Objective(model, config.loss, config.body, config.model)
+    objective.check(data.presence_counts())
+    splits = _splits(config, data)
+    statistics = target_statistics(data, splits.train)
+    torch.manual_seed(config.train.seed)
+    regressor = build_regressor(
+        config.model,
+        n_joints=model.n_joints,
+        n_betas=model.n_betas,
+        statistics=statistics,
+        basis=ScaleBasis(model.scaledirs, model.transdirs),
+    )
+    return Parts(regressor, objective, model, data, splits, statistics)
+
+
+def target_statistics(data: SampleSource, train: np.ndarray) -> TargetStatistics:
+    """Return the means of field of view and extent over training samples that have a camera."""
+    spread = np.linspace(0, len(train) - 1, min(len(train), STATISTICS_SAMPLES)).astype(int)
+    target = collate(data.samples(train[np.unique(spread)].tolist())).target
+    _, position = root_in_camera(target)
+    log_fov = target.fov[:, 0].log()
+    log_extent = (position[:, 2] * torch.tan(torch.deg2rad(target.fov[:, 0]) / 2)).log()
+    known = log_fov.isfinite() & log_extent.isfinite()
+    if not known.any():
+        return FALLBACK
+    return TargetStatistics(
+        fov_deg=float(log_fov[known].mean().exp()), log_extent=float(log_extent[known].mean())
+    )
+
+
+def _splits(config: Config, data: SampleSource) -> Splits:
+    """Split the whole data set, then limit the training split, so that held-out samples stay."""
+    settings = config.data
+    splits = split_indices(
+        data.names,
+        data.groups,
+        settings.val_fraction,
+        settings.test_fraction,
+        settings.split_seed,
+    )
+    if not len(splits.val):
+        raise ConfigError(
+            "data.val_fraction",
+            expected="some validation samples, by which the best checkpoint is chosen",
+            found=f"none of {len(data.names)}",
+            remedy="raise it",
+        )
+    return replace(splits, train=splits.train[: settings.limit])

@@ -1,0 +1,120 @@
+"""From a checkpoint back to a network that predicts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from smil_ray.body.smil_model import SmilModel
+from smil_ray.config import Config
+from smil_ray.config_io import load_config
+from smil_ray.errors import CheckpointError
+from smil_ray.models.regressor import Regressor, ScaleBasis, TargetStatistics, build_regressor
+from smil_ray.training.checkpoint_files import (
+    CONFIG,
+    META,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from smil_ray.training.checkpoint_folder import best_entry, last_entry
+
+__all__ = [
+    "Checkpoint",
+    "LoadedRegressor",
+    "find_checkpoint",
+    "load_checkpoint",
+    "load_regressor",
+    "save_checkpoint",
+]
+
+
+@dataclass(frozen=True)
+class LoadedRegressor:
+    """A trained network in evaluation mode with what it was trained as.
+
+    `meta` is the checkpoint's meta.json: step, epoch, metrics, joint_names, input_size, hashes.
+    `model` is the body model that the parameters refer to.
+    """
+
+    path: Path
+    regressor: Regressor
+    config: Config
+    meta: dict[str, Any]
+    model: SmilModel
+
+    @property
+    def input_size(self) -> int:
+        """Side of the network's square input in pixels."""
+        return self.regressor.backbone.spec.input_size
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """Return the checkpoint meant by a checkpoint folder or a run folder (its best one).
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    path = Path(path)
+    if (path / META).is_file():
+        return path
+    folder = path / "checkpoints"
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"{path} is neither a checkpoint nor a run folder",
+            remedy="give RUN or RUN/checkpoints/epoch_0007",
+        )
+    mode = load_config(path / CONFIG).train.select_mode
+    entry = best_entry(folder, mode) or last_entry(folder)
+    if entry is None:
+        raise CheckpointError(f"{path} has no checkpoint yet", remedy="train longer")
+    return entry.path
+
+
+def load_regressor(
+    path: str | Path, *, device: torch.device | str = "cpu", model: SmilModel | None = None
+) -> LoadedRegressor:
+    """Return the network of a checkpoint folder or of a run folder (its best checkpoint).
+
+    Args:
+        path: Checkpoint or run folder.
+        device: Where the network goes.
+        model: The body model it was trained with; None opens the one that its configuration names.
+
+    Raises:
+        CheckpointError: It is missing or damaged, or the body model has changed since.
+    """
+    checkpoint = load_checkpoint(find_checkpoint(path), with_state=False)
+    config, meta = load_config(checkpoint.path / CONFIG), checkpoint.meta
+    # The weights are in the checkpoint: nothing must be downloaded or found again.
+    backbone = config.model.backbone.model_copy(update={"weights": "none"})
+    settings = config.model.model_copy(update={"backbone": backbone})
+    try:
+        model = _open_model(config, meta, model)
+        regressor = build_regressor(
+            settings,
+            n_joints=meta["n_joints"],
+            n_betas=meta["n_betas"],
+            statistics=TargetStatistics(**meta["statistics"]),
+            basis=ScaleBasis(model.scaledirs, model.transdirs),
+        )
+        regressor.load_state_dict(checkpoint.weights)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"Checkpoint {checkpoint.path} does not fit this version: {error}"
+        ) from error
+    regressor.to(device).eval().requires_grad_(False)
+    return LoadedRegressor(checkpoint.path, regressor, config, meta, model)
+
+
+def _open_model(config: Config, meta: dict[str, Any], model: SmilModel | None) -> SmilModel:
+    """Return the body model of a checkpoint after making sure that it is still the same."""
+    model = model or SmilModel.open(config.body.model)
+    if model.content_hash != meta["model_hash"]:
+        raise CheckpointError(
+            f"body.model {config.body.model}",
+            expected=f"the model {meta['model_name']} that the network was trained with",
+            found="another one",
+        )
+    return model

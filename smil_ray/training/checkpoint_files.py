@@ -1,0 +1,159 @@
+"""Checkpoints that are whole or absent: written aside, synced, renamed; checked when read.
+
+A checkpoint is a folder `checkpoints/epoch_0007` (`step_00000123` in the middle of an epoch):
+
+- `model.safetensors`: the weights to predict with (the running mean, if it is on)
+- `state.pt`: everything else that a resume needs; plain tensors and numbers
+- `config.yaml`: the resolved configuration
+- `meta.json`: step, epoch, metrics, what the weights are for, checksums
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from smil_ray.config import Config
+from smil_ray.config_io import to_yaml
+from smil_ray.errors import CheckpointError
+
+WEIGHTS, STATE, META, CONFIG = "model.safetensors", "state.pt", "meta.json", "config.yaml"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint read from disk: weights to predict with, training state, description."""
+
+    path: Path
+    weights: dict[str, Tensor]
+    state: dict[str, Any]
+    meta: dict[str, Any]
+
+
+def save_checkpoint(
+    path: Path,
+    *,
+    weights: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    config: Config,
+    meta: Mapping[str, Any],
+) -> Path:
+    """Write a checkpoint folder at `path` atomically, replacing an older one of that name.
+
+    Raises:
+        CheckpointError: The disk is full or the folder cannot be written; what was there stays.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        plain = {
+            name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()
+        }
+        save_file(plain, partial / WEIGHTS)
+        torch.save(dict(state), partial / STATE)
+        (partial / CONFIG).write_text(to_yaml(config), encoding="utf-8")
+        sums = {name: _sync_and_hash(partial / name) for name in (WEIGHTS, STATE, CONFIG)}
+        text = json.dumps({"format": FORMAT, **meta, "sha256": sums}, indent=2)
+        (partial / META).write_text(text, encoding="utf-8")
+        _sync_and_hash(partial / META)
+        _sync_folder(partial)
+        _replace_folder(partial, path)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        # torch.save and safetensors wrap "no space left" in errors of their own.
+        raise CheckpointError(
+            f"Checkpoint {path} cannot be written: {error}",
+            remedy="free space or choose another run.output_dir, then resume the run",
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return path
+
+
+def load_checkpoint(path: str | Path, *, with_state: bool = True) -> Checkpoint:
+    """Return the checkpoint at `path` after verifying its checksums; nothing is unpickled freely.
+
+    Args:
+        path: A checkpoint folder.
+        with_state: Read the training state too (not needed to predict).
+
+    Raises:
+        CheckpointError: It is missing, incomplete, changed or damaged.
+    """
+    path = Path(path)
+    meta = read_meta(path)
+    try:
+        for name in (WEIGHTS, CONFIG, *((STATE,) if with_state else ())):
+            if _hash(path / name) != meta["sha256"][name]:
+                raise CheckpointError(
+                    f"Checkpoint file {path / name} is damaged: its checksum differs",
+                    remedy="use another checkpoint of the run",
+                )
+        weights = load_file(path / WEIGHTS)
+        state: dict[str, Any] = {}
+        if with_state:
+            state = torch.load(path / STATE, map_location="cpu", weights_only=True)
+    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"Checkpoint {path} cannot be read: {error}") from error
+    except (torch.serialization.pickle.UnpicklingError, zipfile.BadZipFile, EOFError) as error:
+        raise CheckpointError(f"Checkpoint file {path / STATE} cannot be read: {error}") from error
+    return Checkpoint(path, weights, state, meta)
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """Return meta.json of a checkpoint folder; see `load_checkpoint` for the errors."""
+    try:
+        meta = json.loads((path / META).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path} is not a checkpoint: {META} is missing",
+            remedy="give a folder such as RUN/checkpoints/epoch_0007",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"Checkpoint file {path / META} cannot be read: {error}") from error
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise CheckpointError(f"{path / META}", expected=f'"format": {FORMAT}')
+    return meta
+
+
+def _replace_folder(source: Path, target: Path) -> None:
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    source.rename(target)
+    _sync_folder(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync_and_hash(path: Path) -> str:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+    return _hash(path)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,81 @@
+"""AdamW with a slower backbone, mixed precision, clipping and the running mean of weights."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from smil_ray.config import OptimConfig
+from smil_ray.errors import ConfigError
+from smil_ray.models.regressor import Regressor
+
+
+def build_optimizer(regressor: Regressor, config: OptimConfig) -> torch.optim.AdamW:
+    """Return AdamW over everything that is ever trained; see `Regressor.parameter_groups`."""
+    groups = regressor.parameter_groups(config.weight_decay)
+    return torch.optim.AdamW(groups, lr=config.learning_rate)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Give every group `learning_rate` times its factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate * group["lr_factor"]
+
+
+def build_ema(regressor: nn.Module, decay: float | None) -> AveragedModel | None:
+    """Return the exponential running mean of the weights; buffers are copied, not averaged."""
+    if decay is None:
+        return None
+    return AveragedModel(regressor, multi_avg_fn=get_ema_multi_avg_fn(decay))
+
+
+class Precision:
+    """Casts forward passes and scales gradients as `precision` says.
+
+    Raises:
+        ConfigError: fp16 is asked for on a CPU.
+    """
+
+    def __init__(self, precision: str, device: torch.device) -> None:
+        if precision == "fp16" and device.type == "cpu":
+            raise ConfigError("optim.precision fp16 needs a GPU", remedy="use bf16 or fp32")
+        self._device = device.type
+        self._dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the context of forward passes; losses are computed outside of it."""
+        if self._dtype is None:
+            return nullcontext()
+        return torch.autocast(self._device, dtype=self._dtype)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of `loss`."""
+        self._scaler.scale(loss).backward()
+
+    def step(self, optimizer: torch.optim.Optimizer, clip_norm: float | None) -> Tensor:
+        """Clip, step, clear; return the gradient norm before clipping."""
+        self._scaler.unscale_(optimizer)
+        parameters = list(_with_gradient(optimizer))
+        norm = torch.nn.utils.clip_grad_norm_(parameters, clip_norm or float("inf"))
+        self._scaler.step(optimizer)
+        self._scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+        return norm
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the gradient scaler (empty without one)."""
+        return self._scaler.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        if state:
+            self._scaler.load_state_dict(state)
+
+
+def _with_gradient(optimizer: torch.optim.Optimizer) -> Iterator[nn.Parameter]:
+    for group in optimizer.param_groups:
+        yield from (parameter for parameter in group["params"] if parameter.grad is not None)

@@ -1,0 +1,70 @@
+"""What a training run consists of, whatever the data comes from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch.utils.data import Dataset
+
+from smil_ray.body.smil_model import SmilModel
+from smil_ray.core.batch import Sample
+from smil_ray.data.splits import Splits
+from smil_ray.losses.objective import Objective
+from smil_ray.models.regressor import Regressor, TargetStatistics
+
+
+class SampleSource(Protocol):
+    """What training needs from a data set; `data.dataset.SmilDataset` is one."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Sample names in order."""
+        ...
+
+    @property
+    def groups(self) -> Sequence[str]:
+        """Group of each sample; a group is never split."""
+        ...
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square images in pixels."""
+        ...
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of the content, the same wherever the data lies."""
+        ...
+
+    def presence_counts(self) -> dict[str, int]:
+        """Return the number of samples with each label."""
+        ...
+
+    def samples(self, indices: Sequence[int]) -> list[Sample]:
+        """Return samples by index."""
+        ...
+
+    def view(self, indices: Any) -> Dataset[Any]:
+        """Return a torch data set of these samples whose batches are lists of samples."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Network, loss and data of one run, ready for `fit`.
+
+    Attributes:
+        regressor: The network, on the CPU.
+        objective: The loss.
+        model: The body model that the parameters refer to.
+        data: The data set.
+        splits: Sample indices for training, validation and test.
+        statistics: Means of the training split that the network's outputs start from.
+    """
+
+    regressor: Regressor
+    objective: Objective
+    model: SmilModel
+    data: SampleSource
+    splits: Splits
+    statistics: TargetStatistics

@@ -1,0 +1,161 @@
+"""One optimiser step: forward, loss, backward over the accumulated batches, update."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from smil_ray.config import Config
+from smil_ray.core.batch import Batch
+from smil_ray.core.params import SmilParams
+from smil_ray.errors import SmilRayError
+from smil_ray.losses.objective import Objective
+from smil_ray.training.optim import set_learning_rate
+from smil_ray.training.sampler import step_seed
+from smil_ray.training.state import TrainingState
+
+
+class NonFiniteLossError(SmilRayError):
+    """A loss or gradient became NaN or infinite; the batch is saved."""
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """Figures of one step, still on the device, and the batches that led to them."""
+
+    step: int
+    names: tuple[str, ...]
+    values: Tensor
+    learning_rate: float
+    batches: tuple[Batch, ...]
+
+
+class Stepper:
+    """Takes optimiser steps and hands out their figures one step later.
+
+    The delay lets a GPU run ahead: reading a figure waits for the device. On the CPU there is no
+    delay.
+    """
+
+    def __init__(self, state: TrainingState, objective: Objective, config: Config) -> None:
+        self._state = state
+        self._objective = objective
+        self._config = config
+        self._lag = 1 if state.world.device.type == "cuda" else 0
+        self._open: list[StepRecord] = []
+
+    def take(
+        self, batches: Sequence[Batch], epoch: float, learning_rate: float
+    ) -> list[tuple[int, dict[str, float]]]:
+        """Do one step with the mean gradient of `batches`; return figures of earlier steps.
+
+        Raises:
+            NonFiniteLossError: A loss or gradient is NaN or infinite.
+        """
+        state = self._state
+        step = state.position.step + 1
+        torch.manual_seed(step_seed(self._config.train.seed, step, state.world.rank))
+        set_learning_rate(state.optimizer, learning_rate)
+        summed: dict[str, Tensor] = {}
+        for number, batch in enumerate(batches):
+            losses = self._backward(batch, epoch, len(batches), last=number == len(batches) - 1)
+            for name, value in losses.items():
+                summed[name] = summed[name] + value if name in summed else value
+        summed["grad_norm"] = state.precision.step(state.optimizer, self._config.optim.clip_norm)
+        if state.ema is not None:
+            state.ema.update_parameters(state.regressor)
+        state.position.step = step
+        values = torch.stack([value.float() for value in summed.values()])
+        self._open.append(StepRecord(step, tuple(summed), values, learning_rate, tuple(batches)))
+        return self._collect(self._lag)
+
+    def drain(self) -> list[tuple[int, dict[str, float]]]:
+        """Return the figures that are still out; see `take` for the error."""
+        return self._collect(0)
+
+    def _backward(
+        self, batch: Batch, epoch: float, parts: int, *, last: bool
+    ) -> dict[str, Tensor]:
+        """Add the gradients of one batch; return its losses over `parts`, detached."""
+        network = self._state.network
+        wait = isinstance(network, DistributedDataParallel) and not last
+        with network.no_sync() if wait else nullcontext():  # pyright: ignore[reportCallIssue]
+            params = forward(self._state, network, batch)
+            result = self._objective(params, batch, epoch)
+            loss = result.total / parts
+            if self._state.world.size > 1:
+                # Outputs without a loss need a gradient as well, or the processes wait for it.
+                loss = loss + 0.0 * _sum_of_outputs(params)
+            self._state.precision.backward(loss)
+        terms = {f"loss/{name}": value.detach() / parts for name, value in result.terms.items()}
+        return {"loss/total": result.total.detach() / parts, **terms}
+
+    def _collect(self, leave: int) -> list[tuple[int, dict[str, float]]]:
+        found = []
+        while len(self._open) > leave:
+            record = self._open.pop(0)
+            figures = dict(zip(record.names, record.values.tolist(), strict=True))
+            self._check(record, figures)
+            found.append((record.step, {**figures, "lr": record.learning_rate}))
+        return found
+
+    def _check(self, record: StepRecord, figures: dict[str, float]) -> None:
+        scaled = self._config.optim.precision == "fp16"
+        bad = [
+            name
+            for name, value in figures.items()
+            # A scaler meets infinite gradients as a matter of course and skips the step.
+            if not -float("inf") < value < float("inf") and not (scaled and name == "grad_norm")
+        ]
+        if bad:
+            raise NonFiniteStepError(record, bad[0], figures[bad[0]])
+
+
+class NonFiniteStepError(Exception):
+    """A step whose figures are not finite; `loop` saves its batches and raises a clear error."""
+
+    def __init__(self, record: StepRecord, figure: str, value: float) -> None:
+        super().__init__(figure)
+        self.record = record
+        self.figure = figure
+        self.value = value
+
+
+def forward(state: TrainingState, network: Any, batch: Batch) -> SmilParams:
+    """Return a network's outputs in float32, computed in the run's precision."""
+    with state.precision.autocast():
+        params: SmilParams = network(batch.image, tokens=batch.tokens, intrinsics=batch.intrinsics)
+    return params.map(lambda value: value.float())
+
+
+def non_finite_error(problem: NonFiniteStepError, folder: Path) -> NonFiniteLossError:
+    """Save the batches of a failed step in `folder` and return the error that says so."""
+    record = problem.record
+    file = folder / f"non_finite_step_{record.step}.pt"
+    saved = [_plain(batch) for batch in record.batches]
+    figures = dict(zip(record.names, record.values.tolist(), strict=True))
+    torch.save({"step": record.step, "figures": figures, "batches": saved}, file)
+    names = ", ".join(name for batch in record.batches for name in batch.names[:4])
+    return NonFiniteLossError(
+        f"{problem.figure} is {problem.value} at step {record.step} (samples {names}, ...)",
+        remedy=f"the batch is in {file}; lower optim.learning_rate, set optim.clip_norm, or look "
+        "at these samples with `smil-ray doctor`",
+    )
+
+
+def _plain(batch: Batch) -> dict[str, Any]:
+    """Return a batch as tensors, numbers and texts, readable with weights_only."""
+    here = batch.to("cpu")
+    fields = {k: v for k, v in vars(here).items() if isinstance(v, Tensor)}
+    target = here.target.as_dict()
+    return {"names": list(batch.names), "presence": here.presence, "target": target, **fields}
+
+
+def _sum_of_outputs(params: SmilParams) -> Tensor:
+    outputs = [value.sum() for value in params.as_dict().values() if value.requires_grad]
+    return torch.stack(outputs).sum()
