@@ -129,4 +129,4 @@ class Skeleton:
 def chain_length(points: np.ndarray, chain: Sequence[int]) -> np.ndarray:
     """Return the summed distances (...,) along `chain` of points (..., J, 3), in their unit."""
     line = points[..., list(chain), :]
-    return np.linalg.norm(np.diff(line, axis=-2), axis=-1).sum(axis=-1)
+    return np.asarray(np.linalg.norm(np.diff(line, axis=-2), axis=-1).sum(axis=-1))
