@@ -1,0 +1,154 @@
+"""The content of a model file as checked numpy arrays, and its hash."""
+
+import hashlib
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from smil_ray.core.skeleton import Skeleton
+from smil_ray.errors import ModelFileError
+
+
+@dataclass(frozen=True)
+class ModelArrays:
+    """A SMIL model: float64 arrays, lengths in model units, rest pose in the model frame.
+
+    Attributes:
+        name: What to call the model; not part of its hash.
+        joint_regressor: Rows sum to 1; None for models with static joints only.
+        rest_joints: The file's `J`, or the joints regressed from the template where it has none.
+            In real files the two may differ; `static_joints` says which one the model means.
+        weights: Skinning weights, rows sum to 1.
+        posedirs: Pose blend shapes, one column per entry of R - I of each joint but the root.
+        scaledirs: Per-joint scale per scale weight, see `core.params.log_scales_from_weights`.
+        transdirs: Per-joint offset per translation weight, 1/100 model units, y flipped.
+        joint_limits: Least and greatest axis-angle component per joint and axis, radians.
+        static_joints: Rest joints do not follow the shape (replicAnt's morph targets).
+        shape_mean: Mean of the betas of the population that the model was made from.
+        shape_cov: Their covariance.
+    """
+
+    name: str
+    skeleton: Skeleton
+    v_template: Float[np.ndarray, "n_verts 3"]
+    faces: Int64[np.ndarray, "n_faces 3"]
+    shapedirs: Float[np.ndarray, "n_verts 3 n_betas"]
+    joint_regressor: Float[np.ndarray, "n_joints n_verts"] | None
+    rest_joints: Float[np.ndarray, "n_joints 3"]
+    weights: Float[np.ndarray, "n_verts n_joints"]
+    posedirs: Float[np.ndarray, "n_verts 3 n_pose_features"] | None = None
+    scaledirs: Float[np.ndarray, "n_betas n_joints 3"] | None = None
+    transdirs: Float[np.ndarray, "n_betas n_joints 3"] | None = None
+    joint_limits: Float[np.ndarray, "n_joints 3 2"] | None = None
+    static_joints: bool = False
+    shape_mean: Float[np.ndarray, " n_betas"] | None = None
+    shape_cov: Float[np.ndarray, "n_betas n_betas"] | None = None
+
+    def content_hash(self) -> str:
+        """Return a SHA-256 of everything but the name, equal for a .pkl and its .npz form."""
+        digest = hashlib.sha256(b"smil-model-1")
+        digest.update(repr((self.skeleton.joint_names, self.skeleton.parents)).encode())
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                digest.update(f"{field.name}{value.shape}".encode())
+                little = "<i8" if value.dtype.kind == "i" else "<f8"
+                digest.update(np.ascontiguousarray(value + 0, dtype=little).tobytes())
+            elif isinstance(value, bool):
+                digest.update(f"{field.name}{value}".encode())
+        return digest.hexdigest()
+
+
+def check(arrays: ModelArrays) -> ModelArrays:
+    """Return `arrays` when they form a usable model, unneeded parts set to None.
+
+    Raises:
+        ModelFileError: A shape, an index or a sum is wrong; the key is named.
+    """
+    verts, joints = len(arrays.v_template), arrays.skeleton.n_joints
+    betas = arrays.shapedirs.shape[-1]
+    shapes = {
+        "v_template": (verts, 3),
+        "f": (len(arrays.faces), 3),
+        "shapedirs": (verts, 3, betas),
+        "J_regressor": (joints, verts),
+        "J": (joints, 3),
+        "weights": (verts, joints),
+        "posedirs": (verts, 3, 9 * (joints - 1)),
+        "scaledirs": (betas, joints, 3),
+        "transdirs": (betas, joints, 3),
+        "joint_limits": (joints, 3, 2),
+        "shape_mean_betas": (betas,),
+        "shape_cov": (betas, betas),
+    }
+    for key, shape in shapes.items():
+        _check_array(key, getattr(arrays, FIELD_OF_KEY[key]), shape)
+    if len(arrays.faces) == 0 or arrays.faces.min() < 0 or arrays.faces.max() >= verts:
+        raise ModelFileError("key 'f'", expected=f"faces with vertex indices 0 to {verts - 1}")
+    _check_sums("weights", arrays.weights)
+    limits = arrays.joint_limits
+    if limits is not None and (limits[..., 0] > limits[..., 1]).any():
+        raise ModelFileError("key 'joint_limits'", expected="least <= greatest for every joint")
+    return _check_joints(_without_zeros(arrays))
+
+
+FIELD_OF_KEY = {
+    "v_template": "v_template",
+    "f": "faces",
+    "shapedirs": "shapedirs",
+    "J_regressor": "joint_regressor",
+    "J": "rest_joints",
+    "weights": "weights",
+    "posedirs": "posedirs",
+    "scaledirs": "scaledirs",
+    "transdirs": "transdirs",
+    "joint_limits": "joint_limits",
+    "shape_mean_betas": "shape_mean",
+    "shape_cov": "shape_cov",
+}
+"""Keys of a model pickle and the field of `ModelArrays` that holds the same."""
+
+
+def _check_array(key: str, value: np.ndarray | None, shape: tuple[int, ...]) -> None:
+    if value is None:
+        return
+    if value.shape != shape:
+        raise ModelFileError(f"key {key!r} has the wrong shape", expected=shape, found=value.shape)
+    if value.size and not np.isfinite(value).all():
+        raise ModelFileError(
+            f"key {key!r}",
+            expected="finite numbers",
+            found=f"{int((~np.isfinite(value)).sum())} that are NaN or infinite",
+        )
+
+
+def _check_sums(key: str, rows: np.ndarray) -> None:
+    off = np.abs(rows.sum(axis=1) - 1.0)
+    if off.max(initial=0.0) > 1e-2:
+        raise ModelFileError(
+            f"key {key!r}",
+            expected="rows that sum to 1",
+            found=f"a row {int(off.argmax())} that sums to {rows[off.argmax()].sum():.4g}",
+        )
+
+
+def _without_zeros(arrays: ModelArrays) -> ModelArrays:
+    """Blend shapes and regressors that are zero throughout mean that there are none."""
+    changes = {
+        name: None
+        for name in ("posedirs", "joint_regressor")
+        if getattr(arrays, name) is not None and not getattr(arrays, name).any()
+    }
+    return replace(arrays, **changes)
+
+
+def _check_joints(arrays: ModelArrays) -> ModelArrays:
+    if arrays.joint_regressor is not None:
+        _check_sums("J_regressor", arrays.joint_regressor)
+    elif not arrays.static_joints:
+        raise ModelFileError(
+            "key 'J_regressor' is absent or zero",
+            expected="a joint regressor, or static_joint_locs = True and the joints in 'J'",
+        )
+    return arrays
