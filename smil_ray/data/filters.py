@@ -24,6 +24,7 @@ REASONS: dict[str, str] = {
     "image_damaged": "the picture is truncated or has damaged data",
     "mask_unreadable": "the ID mask cannot be decoded",
     "mask_size": "the ID mask and the picture differ in size",
+    "mask_disagrees": "the ID mask shows the subject elsewhere than its keypoints",
     "duplicate_name": "another file has the same name",
     "low_coverage": "the silhouette covers less of the picture than the threshold",
     "few_keypoints": "fewer keypoints are visible than required",

@@ -29,6 +29,8 @@ __all__ = ["Entry", "ReadOptions", "ReadResult", "find_entries", "read_samples"]
 
 BBOX_MARGIN = 0.2
 """A crop is this share of the bounding box's longer side larger than the box."""
+MASK_MARGIN, MASK_MARGIN_PX, MASK_OUTSIDE = 0.15, 5.0, 0.1
+"""Room around the keypoints' box (share of its longer side, px) and the share of mask beyond."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,8 @@ def _sample(
     if window is None:
         raise SampleError("out_of_frame", f"{where}: nothing of it is inside the frame")
     mask = _subject_mask(scene, raw.subject_id)
+    if mask is not None:
+        _check_mask(mask, labels, where)
     points = window.points(labels.points_px)
     seen = _seen(labels, scene.size_px, mask) & ~ignored & _inside(points, (1.0, 1.0))
     intrinsics = window.intrinsics(scene.camera.intrinsics, *scene.size_px)
@@ -207,12 +211,36 @@ def _check_plausible(labels: SubjectLabels, where: str) -> None:
         )
 
 
+def _check_mask(mask: UInt8[np.ndarray, "h w"], labels: SubjectLabels, where: str) -> None:
+    """Raise `mask_disagrees` when much of a mask lies outside the box around all keypoints.
+
+    Occlusion takes away from a mask, it adds nothing; an empty mask contradicts nothing.
+    """
+    if not labels.joint_presence.all():
+        return
+    low, high = labels.points_px.min(axis=0), labels.points_px.max(axis=0)
+    margin = MASK_MARGIN * (high - low).max() + MASK_MARGIN_PX
+    limit = np.array(mask.shape[::-1])
+    left, top = np.clip(low - margin, 0, limit).astype(int)
+    right, bottom = np.clip(high + margin, 0, limit).astype(int)
+    total = cv2.countNonZero(mask)
+    box = mask[top:bottom, left:right]
+    outside = 1.0 - (cv2.countNonZero(box) if box.size else 0) / max(total, 1)
+    if total and outside > MASK_OUTSIDE:
+        raise SampleError(
+            "mask_disagrees",
+            f"{where}: ID mask",
+            expected=f"at most {MASK_OUTSIDE:.0%} of it outside the box around the keypoints",
+            found=f"{outside:.0%}",
+        )
+
+
 def _subject_mask(scene: _Scene, subject_id: str) -> UInt8[np.ndarray, "h w"] | None:
     """Return the subject's silhouette at native size, 0 or 255; None without an ID mask."""
     if scene.ids is None:
         return None
     number = int(subject_id) if subject_id.isdecimal() else 1
-    mask = np.where(scene.ids == number, np.uint8(255), np.uint8(0))
+    mask = (scene.ids == number).view(np.uint8) * np.uint8(255)
     if scene.options.mask_dilation > 0:
         side = 2 * scene.options.mask_dilation + 1
         mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
