@@ -80,7 +80,7 @@ def start_ray(
             "_temp_dir": _short_temp_folder(),
         }
     try:
-        ray.init(**options, log_to_driver=False, logging_level="ERROR", configure_logging=True)
+        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
         raise SmilRayError(
             f"Ray at address {address!r} cannot be used: {error}",

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import ray
+import ray.exceptions
 import ray.train
 import ray.train.torch
 

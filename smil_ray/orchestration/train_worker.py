@@ -75,11 +75,15 @@ def train_in_this_process(
         _check_same_data(resume, parts)
         # The first process rewrites files only after every process has read them.
         world.barrier()
-        hooks = Hooks(stop=stop or _StopFile(run), **({"report": report} if report else {}))
+        hooks = Hooks(report=report or _ignore, stop=stop or _StopFile(run))
         if world.is_first:
             _record_start(run, parts, resume)
             hooks = _Recorder(run, parts, display).hooks(hooks)
         return fit(parts, config, folder=run.path, hooks=hooks, resume=resume, world=world)
+
+
+def _ignore(_: EpochReport) -> None:
+    """Do nothing."""
 
 
 class _Recorder:

@@ -29,6 +29,7 @@ from smil_ray.errors import CheckpointError
 
 WEIGHTS, STATE, META, CONFIG = "model.safetensors", "state.pt", "meta.json", "config.yaml"
 FORMAT = 1
+_UnpicklingError: type[Exception] = torch.serialization.pickle.UnpicklingError  # pyright: ignore
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def load_checkpoint(path: str | Path, *, with_state: bool = True) -> Checkpoint:
             state = torch.load(path / STATE, map_location="cpu", weights_only=True)
     except (OSError, KeyError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"Checkpoint {path} cannot be read: {error}") from error
-    except (torch.serialization.pickle.UnpicklingError, zipfile.BadZipFile, EOFError) as error:
+    except (_UnpicklingError, zipfile.BadZipFile, EOFError) as error:
         raise CheckpointError(f"Checkpoint file {path / STATE} cannot be read: {error}") from error
     return Checkpoint(path, weights, state, meta)
 

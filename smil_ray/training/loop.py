@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -72,18 +73,20 @@ def reproducible(deterministic: bool) -> Iterator[None]:
     """Let torch prefer deterministic kernels while the block runs, if asked to."""
     before = torch.are_deterministic_algorithms_enabled()
     warn_before = torch.is_deterministic_algorithms_warn_only_enabled()
-    fill_before = torch.utils.deterministic.fill_uninitialized_memory
+    memory: Any = torch.utils.deterministic
+    fill_before = memory.fill_uninitialized_memory
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
         try:
             if deterministic:
                 # Some CUDA kernels have no deterministic form; training goes on with those.
                 torch.use_deterministic_algorithms(True, warn_only=True)
-                torch.utils.deterministic.fill_uninitialized_memory = False
+                # Filling fresh memory costs time and is of use only to code that reads it unset.
+                memory.fill_uninitialized_memory = False
             yield
         finally:
             torch.use_deterministic_algorithms(before, warn_only=warn_before)
-            torch.utils.deterministic.fill_uninitialized_memory = fill_before
+            memory.fill_uninitialized_memory = fill_before
 
 
 class _Run:

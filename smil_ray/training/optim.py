@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from smil_ray.config import OptimConfig
@@ -44,7 +45,7 @@ class Precision:
             raise ConfigError("optim.precision fp16 needs a GPU", remedy="use bf16 or fp32")
         self._device = device.type
         self._dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-        self._scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        self._scaler = GradScaler(device.type, enabled=precision == "fp16")
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context of forward passes; losses are computed outside of it."""

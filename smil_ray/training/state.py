@@ -1,7 +1,7 @@
 """Everything of a run that changes while it trains, and its way into a checkpoint and back."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -65,7 +65,7 @@ class TrainingState:
     @property
     def predictor(self) -> Regressor:
         """The network that validates and predicts: the running mean, if it is on."""
-        return self.regressor if self.ema is None else self.ema.module
+        return self.regressor if self.ema is None else cast(Regressor, self.ema.module)
 
     def start_epoch(self, epoch: int) -> None:
         """Freeze or thaw the backbone as planned; wrap the network anew if that changed it."""

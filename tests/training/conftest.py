@@ -12,7 +12,6 @@ from smil_ray.config import Config
 from smil_ray.config_io import config_from_dict, merge
 from smil_ray.core.batch import LABELS, Sample
 from smil_ray.core.params import SmilParams
-
 from smil_ray.render.camera import Camera
 
 SIZE = 32
@@ -60,8 +59,8 @@ def make_samples(model: SmilModel, count: int, seed: int = 0, size: int = SIZE) 
     joint_rot = rng.normal(0, 0.1, (count, n_joints - 1, 3)).astype(np.float32)
     betas = rng.normal(0, 0.5, (count, model.n_betas)).astype(np.float32)
     distance = 6.0 * model.body_length
-    trans = rng.normal(0, 0.1 * model.body_length, (count, 3)) + [0.0, 0.0, distance]
-    trans = trans.astype(np.float32)
+    trans = rng.normal(0, 0.1 * model.body_length, (count, 3)).astype(np.float32)
+    trans[:, 2] += distance
     fov = np.full((count, 1), 25.0, dtype=np.float32)
     params = SmilParams(
         global_rot=torch.from_numpy(global_rot),
