@@ -1,12 +1,14 @@
 """Commands on data sets: synth, doctor, preprocess, inspect."""
 
 import argparse
+import os
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from smil_ray.cli_arguments import Commands, add_command, count, count_or_zero, fraction, names
+from smil_ray.cli_progress import progress_bar
 
 
 def add_commands(commands: Commands) -> None:
@@ -29,6 +31,11 @@ def _add_synth(commands: Commands) -> None:
     synth.add_argument("--image-size", type=count, default=512, help="pixels (default 512)")
     synth.add_argument("--seed", type=count_or_zero, default=0)
     synth.add_argument("--name", help="name of the data set (default: of the folder)")
+    synth.add_argument("--occlusion", type=fraction, default=0.35, help="share of covered animals")
+    synth.add_argument("--out-of-frame", type=fraction, default=0.12)
+    synth.add_argument("--motion-blur", type=fraction, default=0.1)
+    synth.add_argument("--noise", type=fraction, default=0.5, help="sensor noise, 0 to 1")
+    synth.add_argument("--subjects", type=count, default=1, help="most animals in a picture")
     synth.add_argument("--num-workers", type=count, help="processes (default: one a core)")
 
 
@@ -79,7 +86,12 @@ def _add_preprocess(commands: Commands) -> None:
     job.add_argument("--crop", choices=("none", "bbox"), default="none")
     job.add_argument("--limit", type=count, help="only the first N samples")
     job.add_argument("--resume", action="store_true", help="redo only what is missing")
-    job.add_argument("--max-error-fraction", type=fraction, default=0.1)
+    job.add_argument(
+        "--max-error-fraction",
+        type=fraction,
+        default=0.2,
+        help="give up when more than this share of the files cannot be read (default 0.2)",
+    )
     job.add_argument("--address", default="local", help="Ray cluster; `auto` for a running one")
 
 
@@ -92,9 +104,19 @@ def _synth(arguments: argparse.Namespace) -> int:
         image_size=arguments.image_size,
         seed=arguments.seed,
         name=arguments.name or arguments.out.resolve().name,
+        occlusion=arguments.occlusion,
+        out_of_frame=arguments.out_of_frame,
+        motion_blur=arguments.motion_blur,
+        noise=arguments.noise,
+        subjects=arguments.subjects,
     )
-    synthesize(arguments.out, options, arguments.num_workers)
-    Console().print(f"{arguments.samples} samples in {arguments.out}")
+    workers = arguments.num_workers or os.cpu_count() or 1
+    with progress_bar("rendering") as update:
+        report = synthesize(arguments.out, options, workers, progress=update)
+    Console().print(
+        f"{arguments.samples} samples in {report.folder} "
+        f"({report.written} new, {report.kept} from before, {report.seconds:.1f} s)"
+    )
     return 0
 
 
@@ -102,8 +124,9 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from smil_ray.body.smil_model import SmilModel
     from smil_ray.data.doctor import examine
 
-    report = examine(arguments.data, SmilModel.open(arguments.model))
-    Console().print(report.table(), highlight=False)
+    with progress_bar("examining") as update:
+        report = examine(arguments.data, SmilModel.open(arguments.model), progress=update)
+    Console().print(report.table(), highlight=False, markup=False)
     if arguments.json is not None:
         arguments.json.write_text(report.to_json(), encoding="utf-8")
     if arguments.fix_list is not None:
@@ -113,6 +136,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 def _preprocess(arguments: argparse.Namespace) -> int:
     from smil_ray.models.backbones import backbone_spec
+    from smil_ray.orchestration.cluster import start_ray
     from smil_ray.orchestration.preprocess_job import PreprocessOptions, preprocess
 
     size = arguments.image_size or backbone_spec(arguments.backbone).input_size
@@ -131,9 +155,14 @@ def _preprocess(arguments: argparse.Namespace) -> int:
         limit=arguments.limit,
         resume=arguments.resume,
         max_error_fraction=arguments.max_error_fraction,
-        address=arguments.address,
     )
-    report = preprocess(arguments.inputs, arguments.output, options)
+    with start_ray(arguments.address), progress_bar("preprocessing") as update:
+        report = preprocess(
+            arguments.inputs,
+            arguments.output,
+            options,
+            progress=lambda state: update(state.done, state.total),
+        )
     table = Table(title=f"{arguments.output}: {report.kept} samples at {size} px")
     table.add_column("what")
     table.add_column("samples", justify="right")

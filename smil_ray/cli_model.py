@@ -58,14 +58,16 @@ def _convert_model(arguments: argparse.Namespace) -> int:
 
     model = read_model_file(arguments.source)
     write_npz(model, arguments.target)
-    Console().print(f"{arguments.target}: {len(model.joint_names)} joints, safe to share and load")
+    Console().print(
+        f"{arguments.target}: {len(model.skeleton.joint_names)} joints, safe to share and load"
+    )
     return 0
 
 
 def _show_model(arguments: argparse.Namespace) -> int:
     from smil_ray.body.describe import describe
     from smil_ray.body.smil_model import SmilModel
-    from smil_ray.results.model_sheet import write_model_sheet
+    from smil_ray.results.pictures import write_model_sheet
 
     model = SmilModel.open(arguments.model)
     console = Console()
@@ -79,7 +81,8 @@ def _show_model(arguments: argparse.Namespace) -> int:
 def _check_ground_truth(arguments: argparse.Namespace) -> int:
     from smil_ray.body.smil_model import SmilModel
     from smil_ray.data.dataset import SmilDataset
-    from smil_ray.results.ground_truth import check_ground_truth, write_alignment
+    from smil_ray.results.ground_truth import check_ground_truth, draw_alignment
+    from smil_ray.results.pictures import write_png
 
     model = SmilModel.open(arguments.model)
     dataset = SmilDataset.from_path(arguments.data, model=model)
@@ -108,6 +111,8 @@ def _check_ground_truth(arguments: argparse.Namespace) -> int:
     failed = [check for check in checks if not check.passed]
     console.print(f"{len(checks) - len(failed)} of {len(checks)} samples passed")
     if arguments.plots is not None:
-        for path in write_alignment(dataset, model, indices, checks, arguments.plots):
-            console.print(f"wrote {path}")
+        for position, check in zip(indices, checks, strict=True):
+            path = arguments.plots / f"alignment_{position:05d}.png"
+            write_png(path, draw_alignment(dataset, position, check))
+        console.print(f"wrote {len(checks)} pictures to {arguments.plots}")
     return 1 if failed else 0

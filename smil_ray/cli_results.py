@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress
 
 from smil_ray.cli_arguments import Commands, add_command, count
+from smil_ray.cli_progress import progress_bar
 
 CHECKPOINT_HELP = "a run folder (its best checkpoint is used) or a checkpoint folder"
 
@@ -28,7 +28,7 @@ def add_commands(commands: Commands) -> None:
     evaluate.add_argument("--batch-size", type=count, default=16)
     evaluate.add_argument("--json", type=Path, help="write every figure to this file")
     evaluate.add_argument(
-        "--overlays", type=Path, help="write pictures of prediction against truth"
+        "--overlays", type=Path, help="write best, median and worst predictions to this .png"
     )
 
     predict = add_command(
@@ -48,7 +48,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from smil_ray.data.dataset import SmilDataset
     from smil_ray.errors import ConfigError
     from smil_ray.results.evaluate import evaluate
-    from smil_ray.results.pictures import write_prediction_sheet
+    from smil_ray.results.prediction_sheet import write_prediction_sheet
     from smil_ray.training.checkpoint import load_regressor
 
     loaded = load_regressor(arguments.checkpoint)
@@ -63,10 +63,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         evaluation.write_json(arguments.json)
         console.print(f"wrote {arguments.json}")
     if arguments.overlays is not None:
-        for written in write_prediction_sheet(
-            loaded, dataset, arguments.overlays, split=arguments.split
-        ):
-            console.print(f"wrote {written}")
+        write_prediction_sheet(loaded, dataset, arguments.overlays, split=arguments.split)
+        console.print(f"wrote {arguments.overlays}")
     return 0
 
 
@@ -77,14 +75,9 @@ def _predict(arguments: argparse.Namespace) -> int:
     loaded = load_regressor(arguments.checkpoint)
     paths = find_images(arguments.images)
     console = Console()
-    with Progress(console=console) as progress:
-        task = progress.add_task("predicting", total=len(paths))
+    with progress_bar("predicting", console) as update:
         report = predict_images(
-            loaded,
-            paths,
-            arguments.out,
-            batch_size=arguments.batch_size,
-            progress=lambda done, _: progress.update(task, completed=done),
+            loaded, paths, arguments.out, batch_size=arguments.batch_size, progress=update
         )
     console.print(f"{len(report.done)} of {len(paths)} images done; results in {arguments.out}")
     for path, reason in report.failed.items():

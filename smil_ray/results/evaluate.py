@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import orjson
 import torch
 from rich.console import Console
@@ -145,7 +146,7 @@ def measure(
 
 
 def batches(
-    dataset: SmilDataset, indices: Sequence[int], frame: str, batch_size: int
+    dataset: SmilDataset, indices: Sequence[int] | np.ndarray, frame: str, batch_size: int
 ) -> DataLoader[Batch]:
     """Return the samples at `indices`, in order, as batches in a reference frame."""
     return DataLoader(
@@ -158,6 +159,11 @@ def batches(
 def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> None:
     """Print the table of an evaluation."""
     (console or Console()).print(evaluation.table())
+
+
+def held_out_indices(loaded: LoadedRegressor, dataset: SmilDataset, split: str) -> list[int]:
+    """Return the samples of a split, made as in training; see `evaluate` for the errors."""
+    return _indices(_splits(loaded, dataset), dataset, split)
 
 
 def _splits(loaded: LoadedRegressor, dataset: SmilDataset) -> Splits:

@@ -7,6 +7,7 @@ It says whether a data set and a body model belong together before a network is 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,15 +15,16 @@ from torch import Tensor
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.core.batch import Batch, collate
-from smil_ray.core.params import SmilParams
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.errors import DataError
-from smil_ray.losses.objective import Objective, true_params
-from smil_ray.render.camera import Camera
+from smil_ray.losses.objective import Objective
+from smil_ray.losses.targets import true_params
+from smil_ray.render.overlay import draw_comparison
 
 PARAMETER_TERMS = ("global_rot", "joint_rot", "betas", "trans", "fov", "cam_rot", "cam_trans")
 MAX_PARAMETER_LOSS = 0.01
 MAX_ERROR_2D_PX = 2.0
+PLOT_SIZE = 512
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,17 @@ def check_ground_truth(
     return [_check(dataset, model, objective, index, test_3d, tolerance_3d) for index in indices]
 
 
+def draw_alignment(dataset: SmilDataset, index: int, check: GroundTruthCheck) -> np.ndarray:
+    """Return a sample's picture with projected joints against keypoints, uint8 RGB."""
+    sample = dataset.sample(index)
+    edge = max(PLOT_SIZE, sample.image.shape[0])
+    image = cv2.resize(sample.image, (edge, edge), interpolation=cv2.INTER_CUBIC)
+    true = np.nan_to_num(sample.keypoints_2d, nan=-9.0)
+    return draw_comparison(
+        image, check.projected, true, sample.keypoint_presence, dataset.skeleton
+    )
+
+
 def _check(
     dataset: SmilDataset,
     model: SmilModel,
@@ -105,7 +118,7 @@ def _check(
         for term, value in result.terms.items()
         if term in PARAMETER_TERMS
     )
-    joints, projected = _posed(objective, truth, batch)
+    joints, projected = objective.posed(truth, batch)
     error_2d = _masked_mean(_distance_px(projected, batch), batch.keypoint_presence)
     error_3d = (joints - batch.keypoints_3d).norm(dim=-1)
     error_3d = torch.where(batch.keypoint_presence, error_3d, torch.nan)[0]
@@ -114,12 +127,6 @@ def _check(
     return GroundTruthCheck(
         batch.names[0], loss, error_2d, error_3d.numpy(), projected[0].numpy(), passed
     )
-
-
-def _posed(objective: Objective, truth: SmilParams, batch: Batch) -> tuple[Tensor, Tensor]:
-    joints = objective.joints(truth)
-    xy, _ = Camera.from_params(truth, batch.intrinsics).project(joints)
-    return joints, xy
 
 
 def _distance_px(projected: Tensor, batch: Batch) -> Tensor:

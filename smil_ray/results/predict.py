@@ -8,6 +8,7 @@ import csv
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -169,13 +170,13 @@ def _write_one(
     axis_angle = params.with_representation("axis_angle").as_dict()
     values = {name: value[0].numpy() for name, value in axis_angle.items()}
     names = model.skeleton.joint_names
-    np.savez(
-        _with_suffix(stem, ".npz"),
-        joint_names=np.array(names),
-        joints_3d=joints,
-        joints_2d_px=pixels,
+    arrays: dict[str, Any] = {
+        "joint_names": np.array(names),
+        "joints_3d": joints,
+        "joints_2d_px": pixels,
         **values,
-    )
+    }
+    np.savez(_with_suffix(stem, ".npz"), **arrays)
     record = {
         "image": picture.path.name,
         "body_model": model.name,

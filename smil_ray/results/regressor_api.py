@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smil_ray.body.smil_model import SmilModel
+from smil_ray.body.smil_model import PosedBody, SmilModel
 from smil_ray.config import SHAPE_FAMILY, BackboneConfig, Config, HeadConfig, ModelConfig
 from smil_ray.core.batch import Batch
 from smil_ray.core.params import SmilParams
@@ -125,15 +125,11 @@ class SMILImageRegressor:
 
     def get_mesh_vertices_faces(self) -> tuple[Tensor, Tensor]:
         """Return vertices (V, 3) in the parameters' reference frame, model units, and faces."""
-        body = self.config.body
-        posed = self.body.pose(
-            self._shown(), rest=body.rest_joints, propagate_scaling=body.propagate_scaling
-        )
-        return posed.skin()[0], self.body.faces
+        return self._posed().skin()[0], self.body.faces
 
     def get_joints(self) -> Tensor:
         """Return the joints (J, 3) in the parameters' reference frame, model units."""
-        return self._objective.joints(self._shown())[0]
+        return self._posed().joints[0]
 
     def render_rgb_image(self, background: np.ndarray | None = None) -> np.ndarray:
         """Return the animal as its camera sees it, uint8 (H, W, 3) RGB."""
@@ -167,6 +163,12 @@ class SMILImageRegressor:
         params = _as_params(predicted).to(self.device)
         result = self._objective(params, target.to(self.device), epoch)
         return {"total": result.total, **result.terms}
+
+    def _posed(self) -> PosedBody:
+        body = self.config.body
+        return self.body.pose(
+            self._shown(), rest=body.rest_joints, propagate_scaling=body.propagate_scaling
+        )
 
     def _shown(self) -> SmilParams:
         if self._current is None:

@@ -1,0 +1,46 @@
+"""One progress bar for every command: share, count, rate, time left."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+Update = Callable[[int, int], None]
+
+
+class RateColumn(ProgressColumn):
+    """Shows completed units per second."""
+
+    def render(self, task: Task) -> Text:
+        """Return e.g. `41.3/s`, a dash before the first unit."""
+        rate = task.finished_speed or task.speed
+        return Text("-" if rate is None else f"{rate:.1f}/s")
+
+
+@contextmanager
+def progress_bar(what: str, console: Console | None = None) -> Iterator[Update]:
+    """Show a bar while the block runs; call what it yields with (done, total)."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(what, total=None)
+
+        def update(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield update
