@@ -180,7 +180,8 @@ def _read_keypoints(file: h5py.File, n: int, joints: int) -> dict[str, np.ndarra
     yx = array_at(file, "keypoints/keypoints_2d", (n, joints, 2), "float32")
     points = array_at(file, "keypoints/keypoints_3d", (n, joints, 3), "float32")
     visible = array_at(file, "keypoints/keypoint_visibility", (n, joints), "float32")
-    present: np.ndarray = np.isfinite(np.concatenate([yx, points], axis=-1)).all(axis=-1)
+    finite = np.isfinite(np.concatenate([yx, points], axis=-1))
+    present: np.ndarray = np.logical_and.reduce(finite, axis=-1)
     # Zeros stand for a missing joint, except for the root, which is the origin.
     present[:, 1:] &= (points[:, 1:] != 0).any(-1)
     missing = ~present[..., None]

@@ -114,16 +114,14 @@ def preprocess(
     options: PreprocessOptions,
     *,
     progress: Callable[[Progress], None] | None = None,
-    address: str | None = "local",
 ) -> PreprocessReport:
     """Turn replicAnt folders into one HDF5 file and return what was kept and left out.
 
     Args:
         inputs: Folders; with several, sample names start with the folder's name.
-        output: File to write; on a cluster, in a folder that all nodes share.
+        output: File to write.
         options: Settings.
         progress: Called after every shard.
-        address: Ray cluster; `local` starts one for this job.
 
     Raises:
         ConfigError: An ignored joint is unknown.
@@ -148,7 +146,7 @@ def preprocess(
     resumed = tally.done
     missing = [shard for shard in shards if shard.index not in tally.manifests]
     _check_errors(tally, options)
-    for manifest in _run(missing, parts.path, options, address):
+    for manifest in _run(missing, parts.path, options):
         tally.manifests[manifest.index] = manifest
         _check_errors(tally, options)
         if progress is not None:
@@ -162,14 +160,12 @@ def preprocess(
     return _report(output, total, resumed, perf_counter() - start)
 
 
-def _run(
-    shards: list[Shard], folder: Path, options: PreprocessOptions, address: str | None
-) -> Iterator[ShardManifest]:
+def _run(shards: list[Shard], folder: Path, options: PreprocessOptions) -> Iterator[ShardManifest]:
     """Make shards on Ray Data; give their manifests as they are finished."""
     if not shards:
         return
     workers = options.num_workers or os.cpu_count() or 1
-    with start_ray(address, num_cpus=workers):
+    with start_ray(options.address, num_cpus=workers):
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)

@@ -14,6 +14,17 @@ from smil_ray.config import Settings
 from smil_ray.data.replicant import Entry, find_entries
 from smil_ray.errors import DataError
 
+_HOW_ONLY = {
+    "model",
+    "chunk_size",
+    "limit",
+    "num_workers",
+    "resume",
+    "max_error_fraction",
+    "address",
+}
+"""Settings that decide how the work is done, not what comes out."""
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -35,6 +46,8 @@ class PreprocessOptions(Settings):
         num_workers: Parallel tasks; None means one per processor.
         resume: Go on with what an interrupted run left.
         max_error_fraction: Give up when more than this share of the entries cannot be read.
+        address: Ray cluster; `local` starts one for this job. On a cluster, inputs and output
+            are in folders that all nodes share.
     """
 
     model: str = "builtin"
@@ -51,11 +64,11 @@ class PreprocessOptions(Settings):
     num_workers: Annotated[int, Field(ge=1)] | None = None
     resume: bool = False
     max_error_fraction: Share = 0.2
+    address: str = "local"
 
     def content_settings(self, model: SmilModel) -> dict[str, Any]:
         """Return what decides how an entry becomes a sample; shards of others do not mix."""
-        how_only = {"model", "chunk_size", "limit", "num_workers", "resume", "max_error_fraction"}
-        settings = self.model_dump(mode="json", exclude=how_only)
+        settings = self.model_dump(mode="json", exclude=_HOW_ONLY)
         return {**settings, "model_name": model.name, "model_hash": model.content_hash}
 
 
