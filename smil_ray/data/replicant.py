@@ -259,7 +259,7 @@ def _seen(
 
 
 def _inside(
-    points: Float[np.ndarray, "n 2"], limits: tuple[float, float]
+    points: Float[np.ndarray, "n 2"], limits: tuple[int | float, int | float]
 ) -> Bool[np.ndarray, " n"]:
     return np.all((points >= 0.0) & (points < np.array(limits)), axis=1)
 

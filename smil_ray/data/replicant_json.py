@@ -54,8 +54,8 @@ class RawSubject:
     local_quat: Float[np.ndarray, "n 4"]
     global_quat: Float[np.ndarray, "n 4"]
     betas: Float[np.ndarray, " b"] | None
-    scale_weights: Float[np.ndarray, " k"] | None
-    trans_weights: Float[np.ndarray, " k"] | None
+    scale_weights: Float[np.ndarray, " k_scale"] | None
+    trans_weights: Float[np.ndarray, " k_trans"] | None
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _subject_entries(data: Mapping, name: str) -> list[tuple[str, Any]]:
             found[subject_id] = fields
     if not found:
         raise SampleError("subject_missing", f"{name}: subject Data is empty")
-    return sorted(found.items())
+    return sorted(found.items(), key=lambda item: _natural(item[0]))
 
 
 def _camera(data: Mapping, name: str) -> RawCamera:

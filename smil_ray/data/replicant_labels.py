@@ -5,7 +5,7 @@ Positions in the picture stay native pixels here; `replicant` puts them into a w
 
 import difflib
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -21,6 +21,7 @@ _ORTHONORMAL = 1e-3
 _UNIT_QUATERNION = 1e-2
 
 
+@runtime_checkable
 class BodyFacts(Protocol):
     """What reading a data set needs to know of a body model; `SmilModel` fulfils it."""
 
