@@ -124,7 +124,7 @@ _HOLES = {
     "w_2": (15, 4),
     "ma": (1, 2),
     "an": (2, 4),
-    "eye": (4, 3),
+    "eye": (3, 3),
 }
 
 # Points relative to the hip, from trochanter to claw.
@@ -154,7 +154,7 @@ _ANTENNA_RINGS = (
     (1, 0.5, 0.0115), (1, 0.85, 0.0125), (2, 0.0, 0.0135), (2, 0.55, 0.0145), (2, 0.88, 0.009),
 )  # fmt: skip
 _MANDIBLE = ((0.050, 0.012, -0.006), (0.092, -0.002, -0.012), (0.112, -0.028, -0.016))
-_WINGS = {"w_1": (-0.085, 0.034, 0.018), "w_2": (-0.075, 0.028, 0.010)}
+_WINGS = {"w_1": (-0.085, 0.034, 0.018), "w_2": (-0.066, 0.034, 0.034)}
 
 
 def grow(shape: Shape) -> HalfMesh:
@@ -172,7 +172,7 @@ def grow(shape: Shape) -> HalfMesh:
         rings = _limb_rings(np.concatenate([path, tip[None]]), names, "b_t", _LEG_RINGS)
         mesh.add_limb(loops[_HOLES[leg]], rings, tip, sides=6)
     for wing, reach in _WINGS.items():
-        base = _base(mesh, loops[_HOLES[wing]], 0.008)
+        base = _base(mesh, loops[_HOLES[wing]], 0.011)
         _add_wing(mesh, loops[_HOLES[wing]], base, np.array(reach), f"{wing}_l")
     base = _base(mesh, loops[_HOLES["an"]], 0.010)
     path = base + (1.0 + 0.15 * shape.antenna_length) * np.array([(0.0, 0.0, 0.0), *_ANTENNA])
@@ -276,6 +276,6 @@ def _add_mandible(mesh: HalfMesh, loop: Sequence[int], head: float) -> None:
 
 def _add_eye(mesh: HalfMesh, loop: Sequence[int], head: float) -> None:
     skin: Weights = {"b_h": 1.0}
-    shells = ((0.004, 0.028), (0.016, 0.022))
+    shells = ((0.004, 0.031), (0.020, 0.024))
     rings = [Ring(_base(mesh, loop, out * head), radius * head, skin) for out, radius in shells]
-    mesh.add_limb(loop, rings, _base(mesh, loop, 0.023 * head), sides=8)
+    mesh.add_limb(loop, rings, _base(mesh, loop, 0.029 * head), sides=8)

@@ -24,7 +24,7 @@ def build() -> ModelArrays:
     shapedirs = np.stack([_direction(index) for index in range(len(SHAPE_NAMES))], axis=-1)
     regressor = _regressor(mesh, skeleton)
     template = mesh.vertices.round(_DECIMALS)
-    joints = regressor @ template
+    joints = (regressor @ template).round(12)
     return ModelArrays(
         name="builtin",
         skeleton=skeleton,
@@ -112,21 +112,25 @@ def _transdirs(skeleton: Skeleton, joints: np.ndarray) -> np.ndarray:
 def _joint_limits(skeleton: Skeleton, joints: np.ndarray) -> np.ndarray:
     """Box limits of the axis-angle components: wide about a joint's hinge, narrow across it."""
     limits = np.zeros((skeleton.n_joints, 3, 2))
-    limits[..., 0], limits[..., 1] = -0.15, 0.15
     limits[0] = (-np.pi, np.pi)
-    for joint, name in enumerate(skeleton.joint_names):
+    for joint, name in enumerate(skeleton.joint_names[1:], start=1):
         stem = name[:-2] if name[-2:] in ("_l", "_r") else name
+        if stem[-2:] in ("fe", "ti", "ta"):
+            limits[joint] = _hinge_limits(skeleton, joints, joint)
         for key, low_high in _LIMITS.items():
             if stem.startswith(key) or stem.endswith(key):
                 limits[joint] = low_high
-        if stem[-2:] in ("fe", "ti", "ta") and name.startswith("l_"):
-            limits[joint] = _hinge_limits(skeleton, joints, joint)
+    for joint, name in enumerate(skeleton.joint_names):
         if name.endswith("_r"):
-            # Under the mirror y -> -y, rotations about x and z change their sign.
-            flipped = limits[joint][:, ::-1] * -1.0
-            flipped[1] = limits[joint][1]
-            limits[joint] = flipped if stem[-2:] not in ("fe", "ti", "ta") else limits[joint]
+            limits[joint] = _mirrored_limits(limits[skeleton.mirror[joint]])
     return limits.round(4)
+
+
+def _mirrored_limits(limits: np.ndarray) -> np.ndarray:
+    """Under the mirror y -> -y rotations about x and z change their sign."""
+    mirrored_box = -limits[:, ::-1]
+    mirrored_box[1] = limits[1]
+    return mirrored_box
 
 
 _LIMITS: dict[str, list[tuple[float, float]]] = {
@@ -139,6 +143,8 @@ _LIMITS: dict[str, list[tuple[float, float]]] = {
     "an_2": [(-0.30, 0.30), (-0.45, 0.45), (-0.60, 0.35)],
     "an_3": [(-0.20, 0.20), (-0.30, 0.30), (-0.30, 0.30)],
     "_co": [(-0.25, 0.25), (-0.20, 0.20), (-0.45, 0.45)],
+    "l_1_co": [(-0.25, 0.25), (-0.20, 0.20), (-0.15, 0.45)],
+    "l_3_co": [(-0.25, 0.25), (-0.20, 0.20), (-0.45, 0.15)],
     "_tr": [(-0.40, 0.40), (-0.40, 0.40), (-0.20, 0.20)],
     "_pt": [(-0.30, 0.30), (-0.30, 0.30), (-0.20, 0.20)],
 }

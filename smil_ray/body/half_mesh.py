@@ -4,6 +4,7 @@ Only the left half (y >= 0) is built; mirroring it and welding the midline makes
 Limbs are stitched to the trunk, so that the whole animal is one closed surface.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -214,7 +215,7 @@ def _frames(path: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     steps /= np.linalg.norm(steps, axis=1, keepdims=True)
     frames = []
     normal = np.array([0.0, 0.0, 1.0]) if abs(steps[0, 2]) < 0.8 else np.array([1.0, 0.0, 0.0])
-    for before, after in zip(steps[:-1], steps[1:], strict=True):
+    for before, after in itertools.pairwise(steps):
         along = before + after
         along /= np.linalg.norm(along)
         normal = normal - (normal @ along) * along
