@@ -11,6 +11,7 @@ from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
 from pytorch3d.renderer.mesh.rasterizer import Fragments
 from pytorch3d.structures import Meshes
 from torch import Tensor
+from torch.nn import functional
 
 from smil_ray.render.camera import Camera
 from smil_ray.render.silhouette import blur_radius, drawn_faces, fractions_to_ndc
@@ -68,15 +69,21 @@ def silhouette_pytorch3d(
 
     Where more than `faces_per_pixel` faces reach a pixel the farthest are lost; single precision.
     """
-    if not len(xy):
-        return xy.new_zeros((0, height, width))
+    if not len(xy) or not len(faces):
+        return xy.new_zeros((len(xy), height, width))
     points = fractions_to_ndc(xy.float(), height, width)
-    depth = depth.float()
+    depth = depth.detach().float()
+    # Faces that must not be drawn shrink to one point at an extra vertex: pytorch3d skips faces
+    # without area, and fails on a mesh without faces.
+    drawn = torch.stack(
+        [drawn_faces(p.double(), z, faces) for p, z in zip(points, depth, strict=True)]
+    )
+    extra = xy.shape[1]
+    shown = torch.where(drawn[..., None], faces, extra)
     # pytorch3d's NDC has x left and y up.
-    vertices = torch.cat([-points, depth.detach()[..., None]], dim=-1)
-    lists = [faces[drawn_faces(p.double(), z, faces)] for p, z in zip(points, depth, strict=True)]
+    vertices = functional.pad(torch.cat([-points, depth[..., None]], dim=-1), (0, 0, 0, 1))
     index, zbuf, barycentric, distances = rasterize_meshes(
-        Meshes(list(vertices), lists),
+        Meshes(vertices, shown),
         image_size=(height, width),
         blur_radius=blur_radius(sigma),
         faces_per_pixel=faces_per_pixel,

@@ -85,7 +85,7 @@ def vertex_normals(
     summed = np.stack(
         [np.bincount(index, repeated[:, axis], minlength=len(vertices)) for axis in range(3)],
         axis=1,
-    )
+    ).astype(np.float64)
     length = np.linalg.norm(summed, axis=1, keepdims=True)
     return np.divide(summed, length, out=np.zeros_like(summed), where=length > 0)
 
