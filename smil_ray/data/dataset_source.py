@@ -1,7 +1,7 @@
 """What `SmilDataset` reads from: an HDF5 file, a predecessor's file or a replicAnt folder."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from smil_ray.core.batch import Sample
 from smil_ray.data.hdf5_schema import StoreInfo
 
 
+@runtime_checkable
 class SampleSource(Protocol):
     """Samples by index. Sources pickle without open files and may be read in any process.
 
