@@ -25,6 +25,8 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
             named), or a value does not fit.
     """
     values = {} if path is None else read_yaml(Path(path))
+    for override in overrides:
+        _keep_default_entries(values, override.partition("=")[0].strip())
     return config_from_dict(apply_overrides(values, overrides), source=str(path or "defaults"))
 
 
@@ -113,6 +115,23 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def to_yaml(config: BaseModel) -> str:
     """Return the resolved configuration as YAML, every default written out."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _keep_default_entries(values: dict[str, Any], key: str) -> None:
+    """Fill a free mapping with its defaults before one of its entries is set.
+
+    `--set loss.base_weights.betas=0` changes one weight; it does not drop the others.
+    """
+    parent = key.rpartition(".")[0]
+    if typing.get_origin(dict(_fields(Config)).get(parent)) is not dict:
+        return
+    given: Any = values
+    default: Any = Config().model_dump(mode="json")
+    for name in parent.split("."):
+        given = given.get(name) if isinstance(given, dict) else None
+        default = default[name]
+    if given is None:
+        set_key(values, parent, default)
 
 
 def _validate(model: type[Model], values: Mapping[str, Any], source: str) -> Model:

@@ -1,0 +1,125 @@
+"""Train one network on one data set, as a Ray Train run.
+
+Question: how well does this configuration predict my animal?
+Command:  python experiments/train.py --data demo.h5 --set train.epochs=20
+Needs:    a laptop for the small backbones; one GPU for the seed's (vit_large_patch16_224).
+Expect:   val/pa_mpjpe_pct_bl falls below the mean pose's, which `smil-ray evaluate RUN` prints
+          beside it.
+
+A run never resumes silently: without --resume it is new, with --resume it goes on where it was.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from smil_ray.config import Config
+from smil_ray.config_io import load_config
+from smil_ray.errors import ConfigError, SmilRayError
+
+
+def main() -> int:
+    """Run the command line; 0 when trained, 2 with one sentence for a mistake."""
+    arguments = _parser().parse_args()
+    try:
+        return _train(arguments)
+    except SmilRayError as error:
+        sys.stderr.write(f"train.py: {error}\n")
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", "--data-path", "--data_path", type=Path, help="HDF5 or folder")
+    parser.add_argument("--config", type=Path, help="YAML file, e.g. configs/seed_baseline.yaml")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="A.B=C", help="override, may be repeated"
+    )
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with this run folder")
+    parser.add_argument("--address", default="local", help="Ray cluster; auto for a running one")
+    parser.add_argument("--execution", choices=("ray_train", "inline"), default="ray_train")
+    parser.add_argument("--output", type=Path, help="where run folders go (default: runs)")
+    shortcuts = parser.add_argument_group("shortcuts for --set")
+    for flag, key in SHORTCUTS.items():
+        shortcuts.add_argument(f"--{flag}", metavar="VALUE", help=key)
+        if "-" in flag:
+            shortcuts.add_argument(
+                f"--{flag.replace('-', '_')}", dest=flag.replace("-", "_"), help=argparse.SUPPRESS
+            )
+    return parser
+
+
+SHORTCUTS = {
+    "batch-size": "data.batch_size",
+    "backbone": "model.backbone.name",
+    "learning-rate": "optim.learning_rate",
+    "num-epochs": "train.epochs",
+}
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    # Imported late, so that --help answers at once.
+    from smil_ray.orchestration.train_job import run_training
+    from smil_ray.tracking.run_dir import RunDir
+    from smil_ray.tracking.sync import track_run
+
+    config = _config(arguments)
+    if arguments.resume is None:
+        run = RunDir.create(config.run.output_dir, config.run.name or "train", config, "train")
+    else:
+        run = RunDir.open(arguments.resume)
+    sys.stdout.write(f"run folder: {run.path}\n")
+    with track_run(run.path, config.tracking):
+        outcome = run_training(
+            config,
+            address=arguments.address,
+            execution=arguments.execution,
+            resume=arguments.resume,
+            run_dir=None if arguments.resume else run,
+        )
+    _print_outcome(outcome.status, outcome.reason, outcome.metrics)
+    sys.stdout.write(f"evaluate it: smil-ray evaluate {run.path}\n")
+    sys.stdout.write("compare:     mlflow ui\n")
+    return 0
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    from smil_ray.body.smil_model import SmilModel
+    from smil_ray.losses.labels import fit_default_weights
+    from smil_ray.training.assemble import open_data
+
+    overrides = list(arguments.set)
+    for flag, key in SHORTCUTS.items():
+        value = getattr(arguments, flag.replace("-", "_"))
+        overrides += [] if value is None else [f"{key}={value}"]
+    if arguments.data is not None:
+        overrides.append(f"data.path={arguments.data.absolute()}")
+    if arguments.output is not None:
+        overrides.append(f"run.output_dir={arguments.output}")
+    if arguments.resume is not None:
+        if arguments.config is None:
+            arguments.config = arguments.resume / "config.yaml"
+        return load_config(arguments.config, overrides)
+    config = load_config(arguments.config, overrides)
+    if config.data.path is None:
+        raise ConfigError(
+            "No data to train on", remedy="give --data FILE.h5 or a replicAnt folder"
+        )
+    data = open_data(config, SmilModel.open(config.body.model))
+    config, absent = fit_default_weights(config, data.presence_counts())
+    if absent:
+        sys.stdout.write(f"no labels in the data for the loss terms: {', '.join(absent)}\n")
+    return config
+
+
+def _print_outcome(status: str, reason: str | None, metrics: dict[str, float]) -> None:
+    sys.stdout.write(f"{status}{f' ({reason})' if reason else ''}\n")
+    for name, value in sorted(metrics.items()):
+        if name.startswith("val/"):
+            sys.stdout.write(f"  {name:32s} {value:.4g}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
