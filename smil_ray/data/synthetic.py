@@ -108,7 +108,7 @@ def render_sample(studio: Studio, options: SynthOptions, index: int) -> SampleFi
     # Separate streams: more clutter does not change the animal's pose, nor the pose the light.
     streams = SeedSequence([options.seed, index]).spawn(4)
     scene_rng, look_rng, clutter_rng, camera_rng = map(np.random.default_rng, streams)
-    animals, camera = _draw_scene(scene_rng, look_rng, studio, options)
+    animals, camera = draw_scene(scene_rng, look_rng, studio, options)
     picture, ids = paint(look_rng, clutter_rng, studio, animals, camera, options.occlusion)
     picture = apply_camera(
         camera_rng, picture, motion_blur=options.motion_blur, noise=options.noise
@@ -134,10 +134,10 @@ def batch_file(options: SynthOptions) -> tuple[str, bytes]:
     return f"_BatchData_{options.name}.json", orjson.dumps(record)
 
 
-def _draw_scene(
+def draw_scene(
     scene_rng: Generator, look_rng: Generator, studio: Studio, options: SynthOptions
 ) -> tuple[list[PosedAnimal], CameraTruth]:
-    """The animals and a camera that frames the first; neighbours too near the lens stay out."""
+    """Return animals and a camera that frames the first; none is too near the lens."""
     first = draw_animal(scene_rng, studio.anatomy)
     animals = [pose_animal(studio, first, look_rng)]
     camera = draw_camera(scene_rng, animals[0].vertices, options.image_size, options.out_of_frame)

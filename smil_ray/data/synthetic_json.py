@@ -134,9 +134,11 @@ def camera_fields(camera: CameraTruth) -> dict[str, Any]:
 def unreal_euler_deg(matrices: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n 3"]:
     """Return Unreal's (roll, pitch, yaw) in degrees; columns are the rotated x, y and z axes."""
     forward, right, up = matrices[:, :, 0], matrices[:, :, 1], matrices[:, :, 2]
-    roll = np.arctan2(-right[:, 2], up[:, 2])
     pitch = np.arctan2(forward[:, 2], np.hypot(forward[:, 0], forward[:, 1]))
     yaw = np.arctan2(forward[:, 1], forward[:, 0])
+    # Roll against the y axis of the yawed frame is well defined even looking straight down.
+    side = np.stack([-np.sin(yaw), np.cos(yaw), np.zeros_like(yaw)], axis=1)
+    roll = np.arctan2((up * side).sum(axis=1), (right * side).sum(axis=1))
     return np.degrees(np.stack([roll, pitch, yaw], axis=1))
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import cv2
 import orjson
 import ray
 import torch
 from ray.exceptions import RayTaskError
+from threadpoolctl import threadpool_limits
 
 from smil_ray.data.synthetic import SynthOptions, batch_file, render_sample
 from smil_ray.data.synthetic_animal import Studio
@@ -134,13 +136,16 @@ def _studio(model: str) -> Studio:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums must not depend on the number of threads: the same bits in every process."""
-    before = torch.get_num_threads()
+    """One thread per task: sums get the same bits in every process, and cores are not shared."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     try:
-        yield
+        with threadpool_limits(limits=1):
+            yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
 
 
 def _claim(out: Path, options: SynthOptions) -> None:
