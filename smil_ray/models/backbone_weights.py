@@ -46,14 +46,15 @@ def create_model(name: str, *, weights: str = "none", img_size: int | None = Non
     if weights == "none":
         return timm.create_model(name, pretrained=False, **options)
     path = _pretrained_file(name) if weights == "pretrained" else Path(weights)
-    if path is not None:
-        options["pretrained_cfg_overlay"] = {"state_dict": read_state_dict(path)}
+    state = None if path is None else read_state_dict(path)
     try:
-        return timm.create_model(name, pretrained=True, **options)
+        if state is None:
+            return timm.create_model(name, pretrained=True, **options)
+        return _create_from(state, name, options)
     except (RuntimeError, KeyError, ValueError, OSError) as error:
         raise ConfigError(
             f"model.backbone.weights {weights}: not usable for {name}",
-            found=str(error).strip().split("\n")[0],
+            found=" ".join(str(error).split())[:300],
             remedy=_REMEDY,
         ) from error
 
@@ -86,6 +87,29 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(loaded, Mapping) or not loaded:
         raise ConfigError(f"model.backbone.weights: {path} holds no state_dict")
     return {str(key).removeprefix("module."): value for key, value in loaded.items()}
+
+
+def _create_from(state: dict[str, torch.Tensor], name: str, options: dict[str, Any]) -> nn.Module:
+    """Return the model with weights from `state`: none may be missing, more there may be.
+
+    timm forgives missing weights of a model without classifier, and what it leaves random would
+    go unnoticed; it is strict where the checkpoint claims to have no classifier either.
+    """
+    settings = timm.models.get_pretrained_cfg(name)
+    classifier = getattr(settings, "classifier", None) or ()
+    classifiers = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    parts = {f"{layer}.{kind}" for layer in classifiers for kind in ("weight", "bias")}
+    kept = {key: value for key, value in state.items() if key not in parts}
+    overlay: dict[str, Any] = {"state_dict": dict(kept), "num_classes": 0, "label_offset": 0}
+    try:
+        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+    except RuntimeError as error:
+        text = str(error)
+        if "Unexpected key" not in text or "Missing key" in text or "size mismatch" in text:
+            raise
+    return timm.create_model(
+        name, pretrained=True, pretrained_cfg_overlay={"state_dict": kept}, **options
+    )
 
 
 def _pretrained_file(name: str) -> Path | None:

@@ -1,0 +1,113 @@
+"""Both heads: near the initial estimate at first, aware of positions, and real feedback."""
+
+import pytest
+import torch
+
+from smil_ray.config import HeadConfig
+from smil_ray.errors import ConfigError
+from smil_ray.models.backbones import BackboneSpec, Features
+from smil_ray.models.heads import HEADS, build_head
+from smil_ray.models.mlp_head import SpatialSummary
+from smil_ray.models.transformer_head import TransformerHead, hidden_width
+
+SPEC = BackboneSpec("x", 64, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (3, 4), 20, 24, False)
+TOTAL = 11
+
+
+@pytest.fixture
+def features() -> Features:
+    generator = torch.Generator().manual_seed(1)
+    return Features(
+        torch.randn(2, 12, 20, generator=generator), torch.randn(2, 24, generator=generator)
+    )
+
+
+def build(kind, **settings):
+    torch.manual_seed(0)
+    return build_head(HeadConfig(type=kind, hidden_dim=32, **settings), SPEC, TOTAL)
+
+
+def test_registry_has_the_types_of_the_config():
+    assert set(HEADS) == {"mlp", "transformer_decoder"}
+
+
+@pytest.mark.parametrize("kind", list(HEADS))
+def test_head_at_first_is_near_the_initial_estimate(kind, features):
+    initial = torch.arange(TOTAL).float()
+    raw = build(kind).eval()(features, initial)
+    assert raw.shape == (2, TOTAL)
+    assert (raw - initial).abs().max() < 0.25
+
+
+@pytest.mark.parametrize("kind", list(HEADS))
+def test_head_tells_where_a_feature_lies(kind, features):
+    head = build(kind).eval()
+    moved = Features(features.tokens.flip(1), features.pooled)
+    zero = torch.zeros(TOTAL)
+    assert not torch.allclose(head(features, zero), head(moved, zero), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", list(HEADS))
+def test_head_gives_every_parameter_a_gradient(kind, features):
+    head = build(kind)
+    head(features, torch.zeros(TOTAL)).sum().backward()
+    assert all(parameter.grad is not None for parameter in head.parameters())
+
+
+@pytest.mark.parametrize("kind", list(HEADS))
+def test_head_has_dropout_in_training_only(kind, features):
+    head = build(kind, dropout=0.5)
+    zero = torch.zeros(TOTAL)
+    assert not torch.equal(head(features, zero), head(features, zero))
+    head.eval()
+    assert torch.equal(head(features, zero), head(features, zero))
+
+
+def test_summary_of_a_bright_cell_is_its_place():
+    summary = SpatialSummary(SPEC, maps=1)
+    torch.nn.init.constant_(summary.score.weight, 0.0)
+    summary.score.weight.data[0, 0] = 50.0
+    tokens = torch.zeros(1, 12, 20)
+    tokens[0, 7, 0] = 5.0
+    # Cell 7 of 3 x 4 is row 1, column 3: the middle of the picture's height, its right border.
+    torch.testing.assert_close(summary(tokens), torch.tensor([[0.75, 0.0]]), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("queries", [1, 4])
+def test_decoder_corrects_another_estimate_otherwise(queries, features):
+    head = build("transformer_decoder", queries=queries).eval()
+    assert isinstance(head, TransformerHead)
+    memories = head.memories(features)
+    first = torch.zeros(2, TOTAL)
+    second = first.clone()
+    second[:, 3] = 1.0
+    difference = head.increment(memories, first) - head.increment(memories, second)
+    assert difference.abs().max() > 1e-5
+
+
+def test_decoder_with_more_iterations_feeds_each_estimate_back(features):
+    once = build("transformer_decoder", iterations=1).eval()
+    thrice = build("transformer_decoder", iterations=3).eval()
+    thrice.load_state_dict(once.state_dict())
+    assert isinstance(thrice, TransformerHead)
+    zero = torch.zeros(TOTAL)
+    memories = thrice.memories(features)
+    estimate = once(features, zero)
+    for _ in range(2):
+        estimate = estimate + thrice.increment(memories, estimate)
+    torch.testing.assert_close(thrice(features, zero), estimate)
+    assert not torch.allclose(estimate, 3 * once(features, zero), atol=1e-7)
+
+
+def test_decoder_width_of_null_follows_the_backbone_within_limits():
+    config = HeadConfig(num_heads=8)
+    assert hidden_width(SPEC, config) == 256
+    wide = BackboneSpec("x", 64, SPEC.mean, SPEC.std, (3, 4), 2048, 2048, False)
+    assert hidden_width(wide, config) == 1024
+    odd = BackboneSpec("x", 64, SPEC.mean, SPEC.std, (3, 4), 577, 577, False)
+    assert hidden_width(odd, config) == 584
+
+
+def test_decoder_width_that_heads_cannot_share_is_refused():
+    with pytest.raises(ConfigError, match=r"hidden_dim.*multiple of 8.*found 36.*40"):
+        hidden_width(SPEC, HeadConfig(hidden_dim=36, num_heads=8))
