@@ -12,10 +12,12 @@ Execution = Literal["auto", "ray_train", "inline"]
 class ParameterSpace(Settings):
     """One searched setting; exactly one of `choice`, `uniform`, `loguniform`.
 
-    `when` limits it to trials in which other settings have the given value(s).
+    `when` limits it to trials in which other settings have the given value(s). `labels` names the
+    choices in tables and plots, which long values such as curriculum stages need.
     """
 
     choice: tuple[Any, ...] | None = None
+    labels: tuple[str, ...] | None = None
     uniform: tuple[float, float] | None = None
     loguniform: tuple[float, float] | None = None
     when: dict[str, Any] = {}
@@ -25,6 +27,15 @@ class ParameterSpace(Settings):
         kinds = [self.choice, self.uniform, self.loguniform]
         if sum(kind is not None for kind in kinds) != 1:
             raise ValueError("give exactly one of choice, uniform, loguniform")
+        if self.choice is not None and not self.choice:
+            raise ValueError("choice needs at least one value")
+        if self.labels is not None and len(self.labels) != len(self.choice or ()):
+            raise ValueError("labels needs one name per value of choice")
+        for low, high in (self.uniform or (0.0, 1.0), self.loguniform or (1.0, 2.0)):
+            if low >= high:
+                raise ValueError(f"the range [{low}, {high}] is empty")
+        if self.loguniform is not None and self.loguniform[0] <= 0:
+            raise ValueError(f"loguniform needs positive bounds, found {self.loguniform[0]}")
         return self
 
 

@@ -1,0 +1,92 @@
+"""The append-only journal of a sweep: the source of truth about its trials.
+
+One JSON line per event, written only by the driver and synced to the disk before it goes on:
+
+    {"event": "start", "trial": ..., "index", "repeat", "point", "labels", "digest", "time"}
+    {"event": "rung",  "trial": ..., "rung": epochs, "value": metric}
+    {"event": "end",   "trial": ..., "status", "metric", "epoch", "epochs", "seconds", "reason"}
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from smil_ray.errors import DataError
+from smil_ray.results.ranking import TrialRecord
+
+JOURNAL_FILE = "journal.jsonl"
+ENDED = ("finished", "stopped", "failed")
+
+
+class Journal:
+    """The events of one sweep folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / JOURNAL_FILE
+        self._mend_last_line()
+
+    def append(self, event: str, **values: Any) -> None:
+        """Add one event and wait until it is on the disk."""
+        line = json.dumps({"event": event, "time": time.time(), **values}) + "\n"
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(line)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def events(self, kind: str | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the events in their order, all or of one kind.
+
+        Raises:
+            DataError: A line other than the last one is damaged.
+        """
+        if not self.path.is_file():
+            return
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines, start=1):
+            try:
+                event = json.loads(line)
+            except ValueError as error:
+                if number == len(lines):
+                    return
+                raise DataError(f"{self.path}, line {number} is damaged: {error}") from error
+            if kind is None or event.get("event") == kind:
+                yield event
+
+    def records(self) -> dict[str, TrialRecord]:
+        """Return what is known of every trial that ever started, by name, in starting order."""
+        known = {entry.name for entry in fields(TrialRecord)} - {"name"}
+        records: dict[str, TrialRecord] = {}
+        spent: dict[str, float] = {}
+        for event in self.events():
+            name = str(event.get("trial"))
+            values = {key: value for key, value in event.items() if key in known}
+            if event["event"] == "start":
+                records[name] = TrialRecord(name=name, **values)
+            elif event["event"] == "end":
+                spent[name] = spent.get(name, 0.0) + float(values.get("seconds", 0.0))
+                values["seconds"] = spent[name]
+                records[name] = replace(records[name], **values)
+        return records
+
+    def points(self) -> dict[str, dict[str, Any]]:
+        """Return the point that each started trial was given."""
+        return {event["trial"]: event["point"] for event in self.events("start")}
+
+    def rungs(self) -> list[Mapping[str, Any]]:
+        """Return what the early-stopping scheduler has seen, each trial and rung once."""
+        seen = {(event["trial"], event["rung"]): event for event in self.events("rung")}
+        return list(seen.values())
+
+    def _mend_last_line(self) -> None:
+        """Cut off a last line that a crash left half written, so that the next one is whole."""
+        if not self.path.is_file():
+            return
+        data = self.path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            with self.path.open("r+b") as stream:
+                stream.truncate(whole)

@@ -1,0 +1,238 @@
+"""The driver's side of a sweep: hands out trials, keeps the journal, follows the run folders."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smil_ray.config import Config
+from smil_ray.config_io import merge
+from smil_ray.orchestration.journal import Journal
+from smil_ray.orchestration.search_space import TrialSpec, grace_epochs
+from smil_ray.orchestration.tune_asha import Rungs
+from smil_ray.orchestration.tune_queue import TrialQueue
+from smil_ray.orchestration.tune_resources import TrialPlan
+from smil_ray.results.ranking import (
+    Leaderboard,
+    TrialRecord,
+    best_record,
+    duration,
+    is_number,
+    show,
+)
+from smil_ray.sweep_config import SweepConfig
+from smil_ray.tracking.run_dir import RunDir
+from smil_ray.tracking.sync import RunSync, Syncer
+from smil_ray.tracking.sync_metrics import read_metrics
+from smil_ray.tracking.sync_run import read_status
+
+TRIALS_FOLDER = "trials"
+
+
+@dataclass
+class RunningTrial:
+    """A trial between start and end; `started` in seconds since 1970."""
+
+    spec: TrialSpec
+    folder: Path
+    started: float
+    stop_reason: str | None = None
+    failure: str | None = None
+
+
+class SweepDriver:
+    """Everything that the driver knows of one sweep; the only writer of its journal.
+
+    Args:
+        sweep: The sweep's settings.
+        base: The configuration that trials vary.
+        run: The sweep's folder.
+        plan: How trials run.
+        notify: Called with one line for people when a trial ends.
+    """
+
+    def __init__(
+        self,
+        sweep: SweepConfig,
+        base: Config,
+        run: RunDir,
+        plan: TrialPlan,
+        notify: Callable[[str], None],
+    ) -> None:
+        self.sweep = sweep
+        self.base = base
+        self.run = run
+        self.plan = plan
+        self.notify = notify
+        self.journal = Journal(run.path)
+        self.queue = TrialQueue(sweep, base, self.journal)
+        self.rungs = self._restored_rungs()
+        self.running: dict[str, RunningTrial] = {}
+        self.ui_command: str | None = None
+        self._syncer: Syncer | None = None
+        self._parent: RunSync | None = None
+        self._followed: dict[Path, RunSync] = {}
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every trial has been handed out and has ended."""
+        return self.queue.is_exhausted and not self.running
+
+    def track(self, syncer: Syncer, parent: RunSync, ui_command: str) -> None:
+        """Follow the folders of runs with `syncer` as runs nested in `parent`."""
+        self._syncer, self._parent, self.ui_command = syncer, parent, ui_command
+
+    def follow(self, folder: Path, name: str, tags: Mapping[str, str]) -> None:
+        """Follow the folder of one run, if the sweep is tracked."""
+        if self._syncer is None or self._parent is None:
+            return
+        tracker = self._parent.tracker
+        sync = RunSync(folder, tracker, name=name, parent=self._parent, tags=tags)
+        self._followed[folder] = sync
+        self._syncer.add(sync)
+
+    def end_followed(self, folder: Path) -> None:
+        """End the tracking of a run as its own `status.json` says."""
+        if folder in self._followed:
+            self._followed.pop(folder).end(*read_status(folder, "FINISHED"))
+
+    def next_trial(self) -> TrialSpec | None:
+        """Return the next trial with its run folder made; None at the end."""
+        spec = self.queue.next()
+        if spec is not None and not (self.trial_folder(spec.name) / "run.json").is_file():
+            facts = {"sweep": self.run.path.name, "trial": spec.name, "digest": spec.digest}
+            config = Config.model_validate(self.trial_config(spec))
+            RunDir.create_at(self.trial_folder(spec.name), config, "trial", facts=facts)
+        return spec
+
+    def trial_folder(self, name: str) -> Path:
+        """Return the run folder of a trial."""
+        return self.run.path / TRIALS_FOLDER / name
+
+    def trial_config(self, spec: TrialSpec) -> dict[str, Any]:
+        """Return a trial's configuration, using just what is reserved for it."""
+        return merge(spec.config, {"run": self.plan.run})
+
+    def start(self, spec: TrialSpec) -> None:
+        """Note that a trial runs; a second start, after its process died, changes nothing."""
+        if spec.name in self.running:
+            return
+        folder = self.trial_folder(spec.name)
+        self.journal.append(
+            "start",
+            trial=spec.name,
+            index=spec.index,
+            repeat=spec.repeat,
+            point=spec.point,
+            labels=spec.labels,
+            digest=spec.digest,
+            folder=f"{TRIALS_FOLDER}/{spec.name}",
+        )
+        self.running[spec.name] = RunningTrial(spec, folder, time.time())
+        self.follow(folder, spec.name, {"smil_ray.kind": "trial", "smil_ray.digest": spec.digest})
+
+    def result(self, name: str, epoch: float, value: float | None, failure: str) -> bool:
+        """Take one report of a trial and return whether the trial may go on."""
+        trial = self.running[name]
+        if failure:
+            trial.failure = failure
+            return False
+        if value is None or self.rungs is None:
+            return True
+        rung = self.rungs.rung_at(name, epoch)
+        if rung is None:
+            return True
+        self.journal.append("rung", trial=name, rung=rung, value=value)
+        if self.rungs.record(name, rung, value):
+            return True
+        trial.stop_reason = f"stopped early after epoch {epoch:g}: not among the best there"
+        return False
+
+    def end(self, name: str, death: str | None = None) -> TrialRecord:
+        """Note that a trial ended: as planned, early, by its own failure or by `death`."""
+        trial = self.running.pop(name)
+        failure = trial.failure or death
+        metric, epoch, epochs = self._best(trial.folder)
+        if failure is None and not is_number(metric):
+            failure = f"it never reported {self.base.train.select_metric}"
+        seconds = time.time() - trial.started
+        self.journal.append(
+            "end",
+            trial=name,
+            status="failed" if failure else "stopped" if trial.stop_reason else "finished",
+            metric=metric,
+            epoch=epoch,
+            epochs=epochs,
+            seconds=seconds,
+            device_hours=seconds * self.plan.devices / 3600,
+            reason=failure or trial.stop_reason,
+        )
+        record = self.journal.records()[name]
+        self.queue.end(record)
+        if record.status in ("failed", "stopped"):
+            RunDir(trial.folder).set_status(record.status, record.reason)
+        if trial.folder in self._followed:
+            status = "FAILED" if record.status == "failed" else "FINISHED"
+            self._followed.pop(trial.folder).end(status, record.reason)
+        self._publish(record)
+        return record
+
+    def leaderboard(
+        self, *, final: dict[str, Any] | None = None, interrupted: bool = False
+    ) -> Leaderboard:
+        """Return how the trials stand and write it to the sweep's folder."""
+        train = self.base.train
+        records = self.journal.records().values()
+        board = Leaderboard(
+            sweep=self.sweep.name,
+            metric=train.select_metric,
+            mode=train.select_mode,
+            trials=tuple(sorted(records, key=lambda record: (record.index, record.repeat))),
+            final=final,
+            interrupted=interrupted,
+        )
+        board.save(self.run.path)
+        return board
+
+    def _best(self, folder: Path) -> tuple[float | None, float | None, float]:
+        """Return the best value of the metric, after which epoch, and the last epoch."""
+        name, mode = self.base.train.select_metric, self.base.train.select_mode
+        rows = [row for row in read_metrics(folder) if name in row.metrics]
+        epochs = max((row.epoch for row in rows), default=0.0)
+        good = [row for row in rows if is_number(row.metrics[name])]
+        if not good:
+            return None, None, epochs
+        sign = 1 if mode == "min" else -1
+        best = min(good, key=lambda row: (sign * row.metrics[name], row.epoch))
+        return best.metrics[name], best.epoch, epochs
+
+    def _restored_rungs(self) -> Rungs | None:
+        scheduler, train = self.sweep.scheduler, self.base.train
+        if scheduler.type == "none":
+            return None
+        grace = grace_epochs(self.sweep, self.base)
+        rungs = Rungs(grace, scheduler.reduction_factor, train.epochs, train.select_mode)
+        for event in self.journal.rungs():
+            rungs.record(event["trial"], int(event["rung"]), float(event["value"]))
+        return rungs
+
+    def _publish(self, record: TrialRecord) -> None:
+        """Say how it stands: one line for people, one point in the sweep's own metrics."""
+        ended = self.queue.ended
+        ranked = [known for known in ended if known.is_ranked]
+        best = best_record(ranked, self.base.train.select_mode) if ranked else None
+        figures = {
+            "sweep/ended": float(len(ended)),
+            "sweep/failed": float(sum(known.status == "failed" for known in ended)),
+        }
+        if best is not None and best.metric is not None:
+            figures["sweep/best"] = best.metric
+        self.run.append_metrics(len(ended), figures, epoch=float(len(ended)))
+        shown = ", ".join(f"{key}={show(value)}" for key, value in record.labels.items())
+        outcome = show(record.metric) if record.is_ranked else f"failed: {record.reason}"
+        note = " (stopped early)" if record.status == "stopped" else ""
+        leader = f"; best so far {best.name} {show(best.metric)}" if best else ""
+        self.notify(
+            f"{record.name}: {outcome}{note} in {duration(record.seconds)} [{shown}]{leader}"
+        )

@@ -1,0 +1,91 @@
+"""The winner of a sweep, trained with all epochs and evaluated."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smil_ray.config import Config
+from smil_ray.config_io import config_from_dict
+from smil_ray.orchestration.tune_driver import SweepDriver
+from smil_ray.orchestration.tune_trial import TrainTrial
+from smil_ray.results.ranking import TrialRecord, is_number
+from smil_ray.tracking.run_dir import RunDir
+from smil_ray.tracking.sync_metrics import read_metrics
+
+logger = logging.getLogger(__name__)
+
+FINAL_FOLDER = "final"
+
+EvaluateRun = Callable[[Path], Mapping[str, Any]]
+"""Evaluates the best checkpoint of a run folder on held-out samples and returns figures."""
+
+
+@dataclass(frozen=True)
+class FinalRun:
+    """The winner's last training.
+
+    Attributes:
+        folder: Its run folder; the trial's own if it was not trained any longer.
+        trial: Name of the winning trial.
+        metric: Best value of the sweep's metric.
+        metrics: What the evaluation returned.
+    """
+
+    folder: Path
+    trial: str
+    metric: float | None
+    metrics: dict[str, Any]
+
+    def as_dict(self, sweep: Path) -> dict[str, Any]:
+        """Return it for the leaderboard, its folder relative to the sweep's."""
+        return {
+            "folder": str(self.folder.relative_to(sweep)),
+            "trial": self.trial,
+            "metric": self.metric,
+            "metrics": self.metrics,
+        }
+
+
+def train_winner(
+    driver: SweepDriver, best: TrialRecord, train: TrainTrial, evaluate: EvaluateRun | None
+) -> FinalRun:
+    """Train the winner from the beginning with `final_epochs` and evaluate it.
+
+    From the beginning, because the schedule of the learning rate and the curriculum belong to the
+    number of epochs: the result equals a run of the winner's configuration. Without `final_epochs`
+    the trial itself is evaluated. A final run that was interrupted goes on.
+    """
+    folder = driver.run.path / best.folder
+    if driver.sweep.final_epochs is not None:
+        config = final_config(driver, folder)
+        folder = driver.run.path / FINAL_FOLDER
+        if not (folder / "run.json").is_file():
+            facts = {"sweep": driver.run.path.name, "trial": best.name, "role": "final"}
+            RunDir.create_at(folder, config, "train", facts=facts)
+        driver.follow(folder, "final", {"smil_ray.kind": "final", "smil_ray.trial": best.name})
+        driver.notify(
+            f"training the winner {best.name} with Ray Train for {config.train.epochs} epochs"
+        )
+        if RunDir.open(folder).status()["state"] != "finished":
+            train(config, folder, lambda *_: None)
+        driver.end_followed(folder)
+    metrics = dict(evaluate(folder)) if evaluate is not None else {}
+    return FinalRun(folder, best.name, _best_value(driver.base, folder), metrics)
+
+
+def final_config(driver: SweepDriver, trial: Path) -> Config:
+    """Return the configuration of a trial with the final number of epochs and the base's run."""
+    plain = RunDir.open(trial).load_config().model_dump(mode="json")
+    plain["train"]["epochs"] = driver.sweep.final_epochs
+    plain["run"] = driver.base.run.model_dump(mode="json")
+    return config_from_dict(plain, source=f"sweep {driver.sweep.name}: final")
+
+
+def _best_value(base: Config, folder: Path) -> float | None:
+    name = base.train.select_metric
+    values = [row.metrics[name] for row in read_metrics(folder) if name in row.metrics]
+    good = [value for value in values if is_number(value)]
+    choose = min if base.train.select_mode == "min" else max
+    return choose(good) if good else None

@@ -1,0 +1,226 @@
+"""A sweep: many trials on Ray Tune, their ranking, and the winner trained on with Ray Train.
+
+SWEEP/sweep.yaml        the settings of the search
+SWEEP/config.yaml       the configuration that trials vary
+SWEEP/journal.jsonl     what happened to every trial: the source of truth, append only
+SWEEP/trials/NAME/      the run folder of each trial
+SWEEP/final/            the run folder of the winner's training
+SWEEP/leaderboard.json  report.html
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from smil_ray.config import Config
+from smil_ray.config_io import read_yaml, sweep_from_dict, to_yaml
+from smil_ray.errors import ConfigError
+from smil_ray.orchestration.cluster import cluster_resources, start_ray
+from smil_ray.orchestration.search_space import base_config, check_space, grace_epochs
+from smil_ray.orchestration.tune_adapters import DriverCallback, DriverScheduler, SpecSearcher
+from smil_ray.orchestration.tune_driver import SweepDriver
+from smil_ray.orchestration.tune_final import EvaluateRun, FinalRun, train_winner
+from smil_ray.orchestration.tune_resources import TRIAL_SLOT, choose_execution, plan_trials
+from smil_ray.orchestration.tune_training import train_inline, train_on_ray
+from smil_ray.orchestration.tune_trial import TrainTrial, run_trial
+from smil_ray.results.ranking import Leaderboard, TrialRecord
+from smil_ray.sweep_config import SweepConfig
+from smil_ray.tracking.run_dir import RunDir, write_atomic
+from smil_ray.tracking.sync import RunSync, Syncer
+from smil_ray.tracking.sync_run import Status
+
+SWEEP_FILE = "sweep.yaml"
+SLOTS = 1024.0
+"""More trial slots of a local Ray than trials will ever run at once."""
+CHANGEABLE = {"trials", "execution", "max_concurrent_trials", "cpus_per_trial", "gpus_per_trial"}
+"""Settings that a resumed sweep may change: its trials stay the same ones."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SweepHooks:
+    """What a sweep calls.
+
+    Attributes:
+        train: Trains a trial; default: `train_job`, inline or on Ray Train.
+        train_final: Trains the winner; default: `train_job` on Ray Train.
+        evaluate: Evaluates the winner's run folder on held-out samples.
+        report: Writes the report of the sweep's folder.
+        notify: Says one line to people.
+    """
+
+    train: TrainTrial | None = None
+    train_final: TrainTrial = train_on_ray
+    evaluate: EvaluateRun | None = None
+    report: Callable[[Path], Any] | None = None
+    notify: Callable[[str], None] = logger.info
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """What a sweep found.
+
+    Attributes:
+        folder: The sweep's folder.
+        trials: Every trial that started.
+        best: The winner; None if every trial failed.
+        final: The winner's last training; None if there is no winner or the sweep was interrupted.
+        leaderboard: The ranking as it is on the disk.
+        ui_command: The command that opens MLflow on the sweep; None without tracking.
+    """
+
+    folder: Path
+    trials: list[TrialRecord]
+    best: TrialRecord | None
+    final: FinalRun | None
+    leaderboard: Leaderboard
+    ui_command: str | None = None
+
+
+def run_sweep(
+    sweep: SweepConfig,
+    overrides: Sequence[str] = (),
+    *,
+    data: Path | None = None,
+    address: str | None = "local",
+    resume: Path | None = None,
+    output_dir: Path = Path("runs"),
+    hooks: SweepHooks | None = None,
+) -> SweepOutcome:
+    """Run every trial of a sweep, rank them and train the winner.
+
+    Args:
+        sweep: The search.
+        overrides: `a.b=value` settings laid over the sweep's base.
+        data: The data set of all trials; default: `data.path` of the base.
+        address: The Ray cluster; see `cluster.start_ray`.
+        resume: The folder of an interrupted sweep: its ended trials are kept, its running ones
+            go on from their last checkpoint. `sweep` must be the one that it was started with.
+        output_dir: Where a new sweep's folder is made.
+        hooks: Training, evaluation and messages, where not the usual ones.
+
+    Raises:
+        ConfigError: A setting is wrong, a trial would be, or the cluster is too small; no trial
+            has started then.
+    """
+    hooks = hooks or SweepHooks()
+    section = {} if data is None else {"data": {"path": str(data.resolve())}}
+    base = base_config(sweep, overrides, **section)
+    grace_epochs(sweep, base)
+    check_space(sweep, base)
+    is_launched = choose_execution(sweep, base) == "ray_train"
+    is_trained_on = sweep.final_epochs is not None
+    with start_ray(address, resources={TRIAL_SLOT: SLOTS}, dashboard=is_launched or is_trained_on):
+        plan = plan_trials(sweep, base, cluster_resources())
+        run = _open_folder(sweep, base, resume, output_dir)
+        driver = SweepDriver(sweep, base, run, plan, hooks.notify)
+        with _tracking(driver) as parent:
+            outcome = _search(driver, hooks)
+            if hooks.report is not None:
+                hooks.report(run.path)
+            status: Status = "FINISHED" if outcome.best else "FAILED"
+            if outcome.leaderboard.interrupted:
+                status = "KILLED"
+            run.set_status(
+                {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}[status]
+            )
+            if parent is not None:
+                parent.end(status)
+    return outcome
+
+
+def load_sweep(folder: Path) -> SweepConfig:
+    """Return the settings of the sweep in `folder`.
+
+    Raises:
+        ConfigError: There is no sweep.
+    """
+    return sweep_from_dict(read_yaml(folder / SWEEP_FILE), source=str(folder / SWEEP_FILE))
+
+
+def _search(driver: SweepDriver, hooks: SweepHooks) -> SweepOutcome:
+    train = hooks.train
+    if train is None:
+        train = train_inline if driver.plan.execution == "inline" else train_on_ray
+    finished = _run_trials(driver, train)
+    board = driver.leaderboard(interrupted=not finished)
+    final = None
+    if finished and board.best is not None:
+        final = train_winner(driver, board.best, hooks.train_final, hooks.evaluate)
+        board = driver.leaderboard(final=final.as_dict(driver.run.path))
+    return SweepOutcome(
+        driver.run.path, list(board.trials), board.best, final, board, driver.ui_command
+    )
+
+
+def _run_trials(driver: SweepDriver, train: TrainTrial) -> bool:
+    """Run what has not ended yet; return whether everything has ended now."""
+    plan = driver.plan
+    follow = plan.execution == "ray_train" and train is train_on_ray
+    searcher = SpecSearcher(driver, follow=follow)
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(run_trial, train=train), plan.resources),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=DriverScheduler(driver),
+            num_samples=-1,
+            max_concurrent_trials=plan.concurrent,
+            reuse_actors=plan.execution == "inline",
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(driver.run.path / ".ray"),
+            verbose=0,
+            callbacks=[DriverCallback(driver, searcher)],
+            failure_config=tune.FailureConfig(max_failures=driver.base.run.max_failures),
+        ),
+    )
+    # What Tune would print of a trial that died is in the journal.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    tuner.fit()
+    return driver.is_finished
+
+
+def _open_folder(
+    sweep: SweepConfig, base: Config, resume: Path | None, output_dir: Path
+) -> RunDir:
+    if resume is None:
+        run = RunDir.create(output_dir, sweep.name, base, "sweep")
+        write_atomic(run.path / SWEEP_FILE, to_yaml(sweep))
+        return run
+    stored = load_sweep(resume)
+    old, new = stored.model_dump(mode="json"), sweep.model_dump(mode="json")
+    changed = [key for key in new if key not in CHANGEABLE and old.get(key) != new[key]]
+    if changed:
+        raise ConfigError(
+            f"sweep {resume} was started with other settings: {', '.join(changed)}",
+            remedy="resume with the same ones, or start a new sweep",
+        )
+    return RunDir.open(resume)
+
+
+@contextlib.contextmanager
+def _tracking(driver: SweepDriver) -> Iterator[RunSync | None]:
+    """Follow the sweep and its trials while the block runs, if tracking is on."""
+    tracking = driver.base.tracking
+    if not tracking.enabled:
+        yield None
+        return
+    from smil_ray.tracking.tracker import Tracker  # mlflow takes a second to import
+
+    tracker = Tracker.from_config(tracking)
+    parent = RunSync(driver.run.path, tracker, tags={"smil_ray.kind": "sweep"})
+    with Syncer() as syncer:
+        syncer.add(parent)
+        driver.track(syncer, parent, tracker.ui_command())
+        try:
+            yield parent
+        except BaseException as error:
+            parent.end("FAILED", f"{type(error).__name__}: {error}")
+            raise
