@@ -192,13 +192,13 @@ def resized(sample: Sample, size: int) -> Sample:
 
 
 def default_input_size(backbone_name: str | None) -> int:
-    """Return the seed's image size for a backbone: the number its name ends in, ResNets 512.
+    """Return the seed's image size for a backbone: after its patch size; ResNets 512, else 224.
 
     Commands ask timm instead (`models.backbones.backbone_spec`), which this layer cannot.
     """
     if backbone_name is None:
         return _DEFAULT_SIZE
-    number = re.search(r"_(\d{3})(?:\.|$)", backbone_name)
+    number = re.search(r"patch\d+_(\d{3})", backbone_name)
     if number:
         return int(number.group(1))
     return _RESNET_SIZE if backbone_name.startswith("resnet") else _DEFAULT_SIZE

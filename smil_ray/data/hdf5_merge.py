@@ -16,7 +16,6 @@ from smil_ray.data.hdf5_schema import Column, Drop, StoreInfo
 from smil_ray.data.hdf5_table import Blob, SampleTable
 from smil_ray.errors import DataError
 
-_ROWS_PER_CHUNK = 1024
 _LONGEST_TEXT = 512
 
 
@@ -111,10 +110,11 @@ def _fill(
         first = first + StoreSize.of(table)
     if first.samples != size.samples:
         raise DataError("merge", expected=f"{size.samples} samples", found=first.samples)
-    digests = np.asarray(_dataset(file, schema.DIGESTS)[...])
+    columns = {path: _dataset(file, path)[...] for path in schema.HASHED}
+    digests = columns[schema.DIGESTS]
     drop_counts = schema.count(drop.reason for drop in drops) or info.drop_counts
     info = replace(info, content_hash=info.content_hash_with(digests), drop_counts=drop_counts)
-    _write_metadata(file, info, size.samples)
+    _write_metadata(file, info, size.samples, schema.columns_hash(columns))
     for path, name in zip(schema.DROPS, ("name", "reason", "detail"), strict=True):
         file[path] = _strings([getattr(drop, name) for drop in drops])
     return info.content_hash
@@ -130,22 +130,16 @@ def _make_datasets(file: h5py.File, size: StoreSize, info: StoreInfo) -> None:
         *schema.COLUMNS,
         *(Column(path, f"S{width}") for path, width in text),
     ]
+    # Contiguous and unfiltered, so that any sample's bytes are one plain read of the file.
     for column in columns:
-        shape = (n, *column.shape(sizes))
-        # Small chunks with a checksum: damage is an error when reading, not a wrong label.
-        chunks = (min(n, _ROWS_PER_CHUNK), *shape[1:]) if all(shape) else None
-        file.create_dataset(
-            column.path, shape, column.dtype, chunks=chunks, fletcher32=chunks is not None
-        )
+        file.create_dataset(column.path, (n, *column.shape(sizes)), column.dtype)
     _dataset(file, schema.PRESENCE).attrs["labels"] = json.dumps(LABELS)
     for blob, offsets, length in (
         (schema.RGB_BLOB, schema.RGB_OFFSETS, size.rgb_bytes),
         (schema.MASK_BLOB, schema.MASK_OFFSETS, size.mask_bytes),
     ):
-        # Contiguous and unfiltered, so that any sample is one plain read of the file.
         file.create_dataset(blob, (length,), "uint8")
-        rows = (min(n + 1, 16 * _ROWS_PER_CHUNK),)
-        file.create_dataset(offsets, (n + 1,), "int64", chunks=rows, fletcher32=True)
+        file.create_dataset(offsets, data=np.zeros(n + 1, dtype=np.int64))
 
 
 def _append(file: h5py.File, table: SampleTable, first: StoreSize) -> None:
@@ -175,7 +169,7 @@ def _append_blob(
     offsets[rows] = start + blob.offsets - blob.offsets[0]
 
 
-def _write_metadata(file: h5py.File, info: StoreInfo, n_samples: int) -> None:
+def _write_metadata(file: h5py.File, info: StoreInfo, n_samples: int, columns_hash: str) -> None:
     file[schema.JOINT_NAMES] = _strings(info.joint_names)
     file[schema.PARENTS] = np.array(info.parents, dtype=np.int32)
     file[schema.NOTES] = _strings(list(info.notes))
@@ -184,6 +178,7 @@ def _write_metadata(file: h5py.File, info: StoreInfo, n_samples: int) -> None:
         "format": schema.FORMAT,
         "schema_version": schema.SCHEMA_VERSION,
         "content_hash": info.content_hash,
+        "columns_hash": columns_hash,
         "total_samples": n_samples,
         "input_size": info.input_size,
         "n_betas": info.n_betas,

@@ -71,7 +71,11 @@ def array_at(file: h5py.File, path: str, shape: tuple[int | None, ...], dtype: s
 
 def texts_at(file: h5py.File, path: str, length: int | None = None) -> tuple[str, ...]:
     """Return the strings of a data set of fixed-length UTF-8 bytes."""
-    values = array_at(file, path, (length,), "S")
+    return texts(array_at(file, path, (length,), "S"))
+
+
+def texts(values: np.ndarray) -> tuple[str, ...]:
+    """Return fixed-length UTF-8 bytes as strings."""
     return tuple(value.decode("utf-8", errors="replace") for value in values.tolist())
 
 

@@ -76,6 +76,27 @@ DERIVED_COLUMNS = (
 """Columns computed from the sample when it is written."""
 
 COLUMNS = (*SAMPLE_COLUMNS, *DERIVED_COLUMNS)
+HASHED = (
+    *(column.path for column in COLUMNS),
+    NAMES,
+    SAMPLE_GROUPS,
+    RGB_OFFSETS,
+    MASK_OFFSETS,
+)
+"""Everything of a sample but its image bytes, which have checksums of their own."""
+
+
+def columns_hash(columns: Mapping[str, np.ndarray]) -> str:
+    """Return the hash of the arrays at HASHED, compared whenever a file is opened.
+
+    HDF5 gives zeros for data whose place it no longer knows; no zero may look like a label.
+    """
+    digest = hashlib.sha256()
+    for path in HASHED:
+        values = np.ascontiguousarray(columns[path])
+        digest.update(f"{path} {values.dtype.str} {values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

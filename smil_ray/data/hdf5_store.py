@@ -20,6 +20,7 @@ from smil_ray.data.hdf5_reading import (
     attributes,
     dataset_at,
     opened,
+    texts,
     texts_at,
 )
 from smil_ray.data.hdf5_schema import COLUMNS, Drop, StoreInfo
@@ -49,11 +50,11 @@ class Hdf5Source:
             self.info = read_info(file)
             n = attribute(file, "metadata", "total_samples", int)
             self.columns = _read_columns(file, self.info, n)
-            self.names = texts_at(file, schema.NAMES, n)
-            self.groups = texts_at(file, schema.SAMPLE_GROUPS, n)
-            self._rgb = _BlobPlace.of(file, schema.RGB_BLOB, schema.RGB_OFFSETS, n)
-            self._masks = _BlobPlace.of(file, schema.MASK_BLOB, schema.MASK_OFFSETS, n)
-            self._check_content_hash()
+            self.names = texts(self.columns.pop(schema.NAMES))
+            self.groups = texts(self.columns.pop(schema.SAMPLE_GROUPS))
+            rgb, masks = (self.columns.pop(p) for p in (schema.RGB_OFFSETS, schema.MASK_OFFSETS))
+            self._rgb = _BlobPlace.of(file, schema.RGB_BLOB, rgb)
+            self._masks = _BlobPlace.of(file, schema.MASK_BLOB, masks)
         self.presence = self.columns[schema.PRESENCE]
         if os.fstat(self._descriptor).st_ino != self.path.stat().st_ino:
             raise DataError(f"{self.path}: the file was replaced while it was opened")
@@ -116,11 +117,6 @@ class Hdf5Source:
             **row,
         )
 
-    def _check_content_hash(self) -> None:
-        found = self.info.content_hash_with(self.columns[schema.DIGESTS])
-        if found != self.info.content_hash:
-            raise DataError(f"{self.path}: the content hash does not fit", remedy=_REWRITE)
-
 
 class _BlobPlace:
     """Where the bytes of each sample lie in the file."""
@@ -129,17 +125,19 @@ class _BlobPlace:
         self.start, self.offsets = start, offsets
 
     @classmethod
-    def of(cls, file: h5py.File, blob: str, offsets: str, n: int) -> "_BlobPlace":
-        data, table = dataset_at(file, blob), array_at(file, offsets, (n + 1,), "int64")
+    def of(cls, file: h5py.File, blob: str, offsets: np.ndarray) -> "_BlobPlace":
+        data = dataset_at(file, blob)
         if data.dtype != np.uint8 or data.ndim != 1 or data.chunks is not None:
             raise DataError(
                 f"{file.filename}: {blob}", expected="contiguous uint8 bytes", found=str(data)
             )
-        if table[0] != 0 or table[-1] != data.size or (np.diff(table) < 0).any():
+        if offsets[0] != 0 or offsets[-1] != data.size or (np.diff(offsets) < 0).any():
             raise DataError(
-                f"{file.filename}: {offsets}", expected="offsets into the bytes", found="others"
+                f"{file.filename}: offsets of {blob}",
+                expected=f"0 to {data.size}, ascending",
+                found=f"{offsets[0]} to {offsets[-1]}",
             )
-        return cls(data.id.get_offset() or 0, table)
+        return cls(data.id.get_offset() or 0, offsets)
 
     def read(self, descriptor: int, wanted: list[int], path: Path) -> dict[int, memoryview]:
         """Return the bytes of samples, given in ascending order, by index."""
@@ -250,6 +248,18 @@ def _read_columns(file: h5py.File, info: StoreInfo, n: int) -> dict[str, np.ndar
         column.path: array_at(file, column.path, (n, *column.shape(sizes)), column.dtype)
         for column in COLUMNS
     }
+    for path in (schema.NAMES, schema.SAMPLE_GROUPS):
+        columns[path] = array_at(file, path, (n,), "S")
+    for path in (schema.RGB_OFFSETS, schema.MASK_OFFSETS):
+        columns[path] = array_at(file, path, (n + 1,), "int64")
+    found = (schema.columns_hash(columns), info.content_hash_with(columns[schema.DIGESTS]))
+    if found != (attribute(file, "metadata", "columns_hash", str), info.content_hash):
+        raise DataError(
+            f"{file.filename}: labels were changed or damaged",
+            expected=f"content hash {info.content_hash[:12]}",
+            found=found[1][:12],
+            remedy=_REWRITE,
+        )
     for values in columns.values():
         values.flags.writeable = False
     return columns

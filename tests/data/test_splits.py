@@ -1,0 +1,82 @@
+"""Splits are disjoint, complete, grouped, and do not move when samples are added."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from smil_ray.data.splits import Splits, split_indices
+from smil_ray.errors import ConfigError, DataError
+
+names_of_groups = st.lists(st.integers(0, 60), min_size=30, max_size=120)
+fractions = st.tuples(st.floats(0.0, 0.45), st.floats(0.0, 0.45))
+
+
+def split(groups: list[str], val: float, test: float, seed: int = 13) -> Splits:
+    return split_indices([f"s{i}" for i in range(len(groups))], groups, val, test, seed)
+
+
+@given(numbers=names_of_groups, parts=fractions, seed=st.integers(0, 2**31))
+@settings(max_examples=40, deadline=None)
+def test_every_sample_is_in_one_split_and_groups_stay_together(
+    numbers: list[int], parts: tuple[float, float], seed: int
+) -> None:
+    groups = [f"g{number}" for number in numbers]
+    try:
+        found = split(groups, *parts, seed)
+    except DataError:
+        assume(False)
+        raise
+    everything = np.concatenate(list(vars(found).values()))
+    assert sorted(everything.tolist()) == list(range(len(groups)))
+    homes = [{groups[i] for i in indices} for indices in vars(found).values()]
+    assert not homes[0] & homes[1] | homes[0] & homes[2] | homes[1] & homes[2]
+
+
+@given(numbers=names_of_groups, added=st.lists(st.integers(0, 99), max_size=20))
+@settings(max_examples=30, deadline=None)
+def test_added_samples_move_none_of_the_others(numbers: list[int], added: list[int]) -> None:
+    groups = [f"g{number}" for number in numbers]
+    more = [*groups, *(f"g{number}" for number in added)]
+    try:
+        before, after = split(groups, 0.3, 0.3), split(more, 0.3, 0.3)
+    except DataError:
+        assume(False)
+        raise
+    for name, indices in vars(before).items():
+        assert set(indices.tolist()) <= set(getattr(after, name).tolist())
+
+
+def test_fractions_hold_on_many_groups_and_seeds_differ() -> None:
+    groups = [f"g{i}" for i in range(4000)]
+    one, other = split(groups, 0.15, 0.10), split(groups, 0.15, 0.10, seed=14)
+    assert len(one.val) / 4000 == pytest.approx(0.15, abs=0.02)
+    assert len(one.test) / 4000 == pytest.approx(0.10, abs=0.02)
+    assert set(one.val.tolist()) != set(other.val.tolist())
+
+
+def test_places_are_pinned_so_that_old_runs_keep_their_splits() -> None:
+    found = split([f"frame_{i:02d}" for i in range(12)], 0.3, 0.2)
+    assert {name: indices.tolist() for name, indices in vars(found).items()} == PINNED
+
+
+PINNED = {"train": [0, 1, 2, 3, 7, 11], "val": [9, 10], "test": [4, 5, 6, 8]}
+
+
+def test_names_of_each_split_are_given_for_the_record() -> None:
+    found = split([f"g{i}" for i in range(20)], 0.3, 0.2)
+    names = found.names([f"s{i}" for i in range(20)])
+    assert sorted(name for split in names.values() for name in split) == sorted(
+        f"s{i}" for i in range(20)
+    )
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.6, 0.4), (-0.1, 0.1), (1.0, 0.0)])
+def test_impossible_fractions_are_refused(val: float, test: float) -> None:
+    with pytest.raises(ConfigError, match="val_fraction"):
+        split(["a", "b"], val, test)
+
+
+def test_too_few_groups_for_a_validation_split_are_refused() -> None:
+    with pytest.raises(DataError, match=r"split is empty.*1 groups.*split_seed"):
+        split(["a"] * 10, 0.3, 0.3)
