@@ -8,7 +8,7 @@ _WARMUP_START = 0.01
 """Share of the learning rate at the very first step of a warm-up."""
 
 
-def weights_at(config: LossConfig, epoch: float) -> dict[str, float]:
+def weights_at(config: LossConfig, epoch: float | int) -> dict[str, float]:
     """Return the weight of every term that the configuration names, at a (fractional) epoch.
 
     A stage replaces the weights it names from its epoch on: at once (`step`), or along a line
@@ -32,7 +32,7 @@ def last_stage_epoch(config: LossConfig) -> int:
     return config.stages[-1].epoch + ramp
 
 
-def learning_rate_at(config: OptimConfig, epoch: float, epochs: int) -> float:
+def learning_rate_at(config: OptimConfig, epoch: float | int, epochs: int) -> float:
     """Return the learning rate at a (fractional) epoch of a training of `epochs` epochs.
 
     It is that of the last stage begun, times a linear warm-up, times a cosine from 1 at the end
@@ -52,7 +52,7 @@ def learning_rate_at(config: OptimConfig, epoch: float, epochs: int) -> float:
     return rate
 
 
-def _weight_at(config: LossConfig, name: str, epoch: float) -> float:
+def _weight_at(config: LossConfig, name: str, epoch: float | int) -> float:
     weight = float(config.base_weights.get(name, 0.0))
     changes = [(s.epoch, s.weights[name]) for s in config.stages if name in s.weights]
     if config.transition == "step":

@@ -92,7 +92,7 @@ class Objective:
         self.joint_weights = self.joint_weights.to(device)
         return self
 
-    def __call__(self, params: SmilParams, batch: Batch, epoch: float) -> LossResult:
+    def __call__(self, params: SmilParams, batch: Batch, epoch: float | int) -> LossResult:
         """Return the loss of `params` for `batch` with the weights of `epoch`, in float32."""
         weights = weights_at(self.loss, epoch)
         active = [term for term, weight in weights.items() if weight > 0]
