@@ -9,6 +9,7 @@ order: the result does not depend on the number of threads, bit by bit.
 
 import math
 import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -51,13 +52,12 @@ class _Silhouette(torch.autograd.Function):
         index = np.ascontiguousarray(faces.detach().cpu().numpy(), dtype=np.int64)
         z = depth.detach().double().cpu().numpy()
         boxes = np.empty((len(points), len(index), 4), dtype=np.int32)
-        log_clear = np.zeros((len(points), height, width))
-        bands = _forward_tasks(points, z, index, boxes, log_clear, sigma)
+        clear = np.ones((len(points), height, width))
+        bands = _forward_tasks(points, z, index, boxes, clear, sigma)
         _run(bands)
-        clear = np.exp(log_clear)
         ctx.saved = (points, index, boxes, clear, sigma)
         ctx.size = (height, width)
-        return torch.from_numpy(-np.expm1(log_clear)).to(xy)
+        return torch.from_numpy(1.0 - clear).to(xy)
 
     @staticmethod
     @once_differentiable
@@ -82,20 +82,20 @@ def _forward_tasks(
     depth: np.ndarray,
     faces: np.ndarray,
     boxes: np.ndarray,
-    log_clear: np.ndarray,
+    clear: np.ndarray,
     sigma: float,
 ) -> list[Callable[[], None]]:
     """Find every face's box, and cut every picture into bands of rows of equal work."""
-    batch, height, width = log_clear.shape
-    radius = blur_radius(sigma)
-    limits = np.array([MIN_DEPTH, MIN_DOUBLE_AREA, math.sqrt(radius)])
+    batch, height, width = clear.shape
+    settings = _settings(sigma)
+    limits = np.array([MIN_DEPTH, MIN_DOUBLE_AREA, math.sqrt(blur_radius(sigma))])
     tasks: list[Callable[[], None]] = []
     for n in range(batch):
         row_work = np.zeros(height, dtype=np.int64)
         find_boxes(points[n], depth[n], faces, limits, width, boxes[n], row_work)
         for first, last in _cut(row_work, batch):
             tasks.append(
-                _bind(draw, points[n], faces, boxes[n], (first, last), sigma, radius, log_clear[n])
+                _bind(draw, points[n], faces, boxes[n], (first, last), settings, clear[n])
             )
     return tasks
 
@@ -109,7 +109,7 @@ def _backward_tasks(
     sigma: float,
 ) -> list[Callable[[], None]]:
     """Cut the faces of every picture into runs of equal work."""
-    radius = blur_radius(sigma)
+    settings = _settings(sigma)
     sides = np.maximum(boxes[..., 2:].astype(np.int64) - boxes[..., :2], 0)
     tasks: list[Callable[[], None]] = []
     for n in range(len(points)):
@@ -122,13 +122,16 @@ def _backward_tasks(
                     faces,
                     boxes[n],
                     run,
-                    sigma,
-                    radius,
+                    settings,
                     weights[n],
                     per_face[n],
                 )
             )
     return tasks
+
+
+def _settings(sigma: float) -> np.ndarray:
+    return np.array([sigma, blur_radius(sigma), MIN_DOUBLE_AREA])
 
 
 def _bind(kernel: Callable[..., None], *arguments: Any) -> Callable[[], None]:
@@ -169,5 +172,6 @@ def _run(tasks: Sequence[Callable[[], None]]) -> None:
         helper.result()
 
 
-# Threads do not survive a fork; the child makes its own.
-os.register_at_fork(after_in_child=_pool.clear)
+if sys.platform != "win32":
+    # Threads do not survive a fork; the child makes its own.
+    os.register_at_fork(after_in_child=_pool.clear)

@@ -1,18 +1,17 @@
 """The loops of `silhouette_cpu`, compiled: one picture, a band of rows or a run of faces each.
 
 Points are in NDC from the picture's centre (x right, y down, the shorter side 2 long); arrays
-are double precision. Boxes are pixels [x0, y0, x1, y1).
+are double precision. Boxes are pixels [x0, y0, x1, y1). `settings` are sigma, the squared blur
+radius, and the squared length below which an edge counts as its end point: a constant of another
+module would stay in the cached machine code when it changes.
 """
-
-import math
 
 import numpy as np
 
 from smil_ray.render.compiled import compiled
-from smil_ray.render.silhouette import MIN_DOUBLE_AREA
 
-_OPAQUE = -100.0
-"""Log of a transparency that is 0 in single precision; such pixels need no more faces."""
+_OPAQUE = 1e-44
+"""A transparency that is 0 in single precision; such pixels need no more faces."""
 
 
 @compiled
@@ -47,11 +46,11 @@ def find_boxes(points, depth, faces, limits, width, boxes, row_work):
 
 
 @compiled
-def _edge(ax, ay, bx, by):
+def _edge(ax, ay, bx, by, shortest):
     """Return an edge vector and 1 / its squared length, 0 where it is too short."""
     ex, ey = bx - ax, by - ay
     length = ex * ex + ey * ey
-    return ex, ey, (1.0 / length if length > MIN_DOUBLE_AREA else 0.0)
+    return ex, ey, (1.0 / length if length > shortest else 0.0)
 
 
 @compiled
@@ -64,10 +63,11 @@ def _to_edge(px, py, ax, ay, ex, ey, inverse):
 
 
 @compiled
-def draw(points, faces, boxes, rows, sigma, radius, log_clear):
-    """Add log(1 - p) of every face to the pixels of rows [first, last)."""
-    height, width = log_clear.shape
+def draw(points, faces, boxes, rows, settings, clear):
+    """Multiply the pixels of rows [first, last) by 1 - p of every face."""
+    height, width = clear.shape
     step = 2.0 / min(height, width)
+    sigma, radius = settings[0], settings[1]
     for f in range(faces.shape[0]):
         first, last = max(boxes[f, 1], rows[0]), min(boxes[f, 3], rows[1])
         if first >= last:
@@ -76,13 +76,13 @@ def draw(points, faces, boxes, rows, sigma, radius, log_clear):
         ax, ay = points[i, 0], points[i, 1]
         bx, by = points[j, 0], points[j, 1]
         cx, cy = points[k, 0], points[k, 1]
-        abx, aby, ab = _edge(ax, ay, bx, by)
-        bcx, bcy, bc = _edge(bx, by, cx, cy)
-        cax, cay, ca = _edge(cx, cy, ax, ay)
+        abx, aby, ab = _edge(ax, ay, bx, by, settings[2])
+        bcx, bcy, bc = _edge(bx, by, cx, cy, settings[2])
+        cax, cay, ca = _edge(cx, cy, ax, ay, settings[2])
         for row in range(first, last):
             py = (row + 0.5 - 0.5 * height) * step
             for column in range(boxes[f, 0], boxes[f, 2]):
-                if log_clear[row, column] < _OPAQUE:
+                if clear[row, column] < _OPAQUE:
                     continue
                 px = (column + 0.5 - 0.5 * width) * step
                 d0, _, _, _, s0 = _to_edge(px, py, ax, ay, abx, aby, ab)
@@ -90,25 +90,26 @@ def draw(points, faces, boxes, rows, sigma, radius, log_clear):
                 d2, _, _, _, s2 = _to_edge(px, py, cx, cy, cax, cay, ca)
                 d = min(d0, d1, d2)
                 if (s0 > 0.0 and s1 > 0.0 and s2 > 0.0) or (s0 < 0.0 and s1 < 0.0 and s2 < 0.0):
-                    # log sigmoid(-x) = -x - log(1 + exp(-x))
-                    log_clear[row, column] -= d / sigma + math.log1p(math.exp(-d / sigma))
+                    # 1 - sigmoid(x) = 1 / (1 + exp(x)); deep inside it is 0, by way of infinity.
+                    clear[row, column] /= 1.0 + np.exp(d / sigma)
                 elif d < radius:
-                    log_clear[row, column] -= math.log1p(math.exp(-d / sigma))
+                    clear[row, column] /= 1.0 + np.exp(-d / sigma)
 
 
 @compiled
-def differentiate(points, faces, boxes, run, sigma, radius, weights, per_face):
+def differentiate(points, faces, boxes, run, settings, weights, per_face):
     """Write the gradients of faces [first, last) with respect to their corners."""
     height, width = weights.shape
     step = 2.0 / min(height, width)
+    sigma, radius = settings[0], settings[1]
     for f in range(run[0], run[1]):
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
         ax, ay = points[i, 0], points[i, 1]
         bx, by = points[j, 0], points[j, 1]
         cx, cy = points[k, 0], points[k, 1]
-        abx, aby, ab = _edge(ax, ay, bx, by)
-        bcx, bcy, bc = _edge(bx, by, cx, cy)
-        cax, cay, ca = _edge(cx, cy, ax, ay)
+        abx, aby, ab = _edge(ax, ay, bx, by, settings[2])
+        bcx, bcy, bc = _edge(bx, by, cx, cy, settings[2])
+        cax, cay, ca = _edge(cx, cy, ax, ay, settings[2])
         for row in range(boxes[f, 1], boxes[f, 3]):
             py = (row + 0.5 - 0.5 * height) * step
             for column in range(boxes[f, 0], boxes[f, 2]):
@@ -130,7 +131,7 @@ def differentiate(points, faces, boxes, run, sigma, radius, weights, per_face):
                 elif d >= radius:
                     continue
                 # The nearest point a + t (b - a) moves with a by 1 - t and with b by t.
-                share = -2.0 * sign * weight / (1.0 + math.exp(sign * d / sigma))
+                share = -2.0 * sign * weight / (1.0 + np.exp(sign * d / sigma))
                 per_face[f, start, 0] += share * (1.0 - t) * ox
                 per_face[f, start, 1] += share * (1.0 - t) * oy
                 per_face[f, end, 0] += share * t * ox

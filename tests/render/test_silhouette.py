@@ -198,6 +198,9 @@ def test_pytorch3d_that_cannot_be_loaded_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "smil_ray.render.pytorch3d_backend", None)
     with pytest.raises(ConfigError, match="use the backend auto, cpu or reference"):
         draw(TRIANGLE, backend="pytorch3d")
+    # On another device `auto` then takes the reference; `meta` stands for any.
+    empty = draw(TRIANGLE[:0].to("meta"), ONE[:0].to("meta"), backend="auto")
+    assert empty.device.type == "meta"
 
 
 @pytest.mark.gpu

@@ -1,0 +1,243 @@
+"""How fast are silhouettes and the body model, against pytorch3d, in one run on one machine?
+
+Command:   python benchmarks/geometry.py [--real-data FOLDER]
+Takes:     about two minutes on 2 cores, nearly all of it pytorch3d
+Expected:  CPU silhouette forward + backward at least 100 times pytorch3d's CPU rasteriser
+Writes:    the section "Geometry" of benchmarks/RESULTS.md, with machine and commit
+"""
+
+import argparse
+import os
+import platform
+import re
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from smil_ray.body.smil_model import SmilModel
+from smil_ray.core.params import SmilParams
+from smil_ray.render.camera import Camera
+from smil_ray.render.silhouette import soft_silhouette
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+FOV_DEG = 30.0
+
+
+class Times(NamedTuple):
+    """Milliseconds by the clock, and summed over cores, which other processes hardly change."""
+
+    wall: float
+    cpu: float
+
+
+def main() -> None:
+    """Measure everything and write the section."""
+    parser = argparse.ArgumentParser(description="Time silhouettes and body model.")
+    default = os.environ.get("SMIL_RAY_REAL_DATA", Path(__file__).parents[2] / "shared")
+    parser.add_argument("--real-data", type=Path, default=Path(default))
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    arguments = parser.parse_args()
+    models = [SmilModel.builtin()]
+    stick = arguments.real_data / "models" / "SMILy_STICK.pkl"
+    if stick.is_file():
+        models.insert(0, SmilModel.load(stick))
+    else:
+        print(f"{stick} is not there: only the builtin model is measured")
+    lines = [
+        "## Geometry",
+        "",
+        f"`python benchmarks/geometry.py`, {machine()}; {arguments.threads} threads unless said.",
+        "Medians; (cpu) is time summed over cores, which other load changes little.",
+        "",
+        *silhouettes_against_pytorch3d(models, arguments.threads),
+        "",
+        *silhouettes_by_threads(models),
+        "",
+        *body_model(models, arguments.threads),
+    ]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    write_section("Geometry", text)
+
+
+def silhouettes_against_pytorch3d(models: list[SmilModel], threads: int) -> list[str]:
+    """Time forward + backward of both renderers on the same posed animals."""
+    torch.set_num_threads(threads)
+    rows = [
+        "Soft silhouette, forward + backward on the CPU, against pytorch3d (100 faces per pixel):",
+        "",
+        "| model | faces | pictures | px | smil_ray ms (cpu) | pytorch3d ms (cpu) | ratio "
+        "| cpu ratio |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for model in models:
+        for batch, size in ((1, 64), (4, 64), (1, 224)):
+            ours = silhouette_ms(model, batch, size, "cpu")
+            theirs = silhouette_ms(model, batch, size, "pytorch3d", at_most=3)
+            rows.append(
+                f"| {model.name} | {len(model.faces)} | {batch} | {size} "
+                f"| {ours.wall:.2f} ({ours.cpu:.2f}) | {theirs.wall:.0f} ({theirs.cpu:.0f}) "
+                f"| {theirs.wall / ours.wall:.0f} | {theirs.cpu / ours.cpu:.0f} |"
+            )
+            print(rows[-1], flush=True)
+    return rows
+
+
+def silhouettes_by_threads(models: list[SmilModel]) -> list[str]:
+    """Time the compiled kernel on one thread and on two."""
+    rows = [
+        "Soft silhouette, forward + backward, by threads (the same bits come out):",
+        "",
+        "| model | pictures | px | 1 thread ms | 2 threads ms | ratio |",
+        "|---|---|---|---|---|---|",
+    ]
+    for model in models:
+        for batch, size in ((1, 64), (4, 64), (1, 224), (4, 224)):
+            times = []
+            for threads in (1, 2):
+                torch.set_num_threads(threads)
+                times.append(silhouette_ms(model, batch, size, "cpu"))
+            one, two = times
+            rows.append(
+                f"| {model.name} | {batch} | {size} | {one.wall:.2f} | {two.wall:.2f} "
+                f"| {one.wall / two.wall:.2f} |"
+            )
+    return rows
+
+
+def body_model(models: list[SmilModel], threads: int) -> list[str]:
+    """Time blend shapes, kinematics and skinning, with and without vertices."""
+    torch.set_num_threads(threads)
+    rows = [
+        "Body model, ms (scales and translations on); joints only never touches vertices:",
+        "",
+        "| model | vertices | batch | joints fwd | joints fwd + bwd | vertices fwd "
+        "| vertices fwd + bwd |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for model in models:
+        for batch in (1, 8, 32):
+            times = [
+                median_ms(partial(pose, model, batch, vertices=vertices, gradient=gradient))
+                for vertices in (False, True)
+                for gradient in (False, True)
+            ]
+            cells = " | ".join(f"{t.wall:.2f}" for t in times)
+            rows.append(f"| {model.name} | {model.n_verts} | {batch} | {cells} |")
+    return rows
+
+
+def silhouette_ms(
+    model: SmilModel, batch: int, size: int, backend: str, at_most: int = 200
+) -> Times:
+    """Return the median time of one forward + backward, first call left out."""
+    xy, depth = seen_from_front(model, batch)
+
+    def step() -> None:
+        points = xy.clone().requires_grad_()
+        soft_silhouette(points, depth, model.faces, size, size, backend=backend).mean().backward()
+
+    return median_ms(step, at_most)
+
+
+def seen_from_front(model: SmilModel, batch: int) -> tuple[Tensor, Tensor]:
+    """Return xy and depth of posed animals that fill about two thirds of the picture."""
+    with torch.no_grad():
+        vertices = model.pose(random_params(model, batch)).skin()
+        middle = (vertices.amax(1) + vertices.amin(1)) / 2
+        extent = (vertices.amax(1) - vertices.amin(1)).amax(1)
+        distance = extent / (2 * 0.66 * torch.tan(torch.deg2rad(torch.tensor(FOV_DEG / 2))))
+        away = torch.stack([torch.zeros(batch), torch.zeros(batch), distance], dim=1)
+        camera = Camera.from_fov(FOV_DEG, torch.eye(3), away - middle)
+        return camera.project(vertices)
+
+
+def random_params(model: SmilModel, batch: int) -> SmilParams:
+    """Return gently bent animals, the same in every run."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int, scale: float) -> Tensor:
+        return scale * torch.randn(*shape, generator=generator)
+
+    return SmilParams(
+        global_rot=normal(batch, 3, scale=1.0),
+        joint_rot=normal(batch, model.n_joints - 1, 3, scale=0.15),
+        betas=normal(batch, model.n_betas, scale=0.3),
+        trans=torch.zeros(batch, 3),
+        fov=torch.full((batch, 1), FOV_DEG),
+        cam_rot=torch.eye(3).expand(batch, 3, 3),
+        cam_trans=torch.zeros(batch, 3),
+        log_beta_scales=normal(batch, model.n_joints, 3, scale=0.05),
+        betas_trans=normal(batch, model.n_joints, 3, scale=0.005),
+    )
+
+
+def pose(model: SmilModel, batch: int, *, vertices: bool, gradient: bool) -> None:
+    """Run the body model once, for joints or vertices, with or without the backward pass."""
+    params = random_params(model, batch)
+    if gradient:
+        moving = ("global_rot", "joint_rot", "betas", "log_beta_scales", "betas_trans")
+        leaves = {name: getattr(params, name).requires_grad_() for name in moving}
+        params = replace(params, **leaves)
+    body = model.pose(params)
+    result = body.skin() if vertices else body.joints
+    if gradient:
+        result.square().sum().backward()
+
+
+def median_ms(step: Callable[[], None], at_most: int = 200, seconds: float = 2.0) -> Times:
+    """Return median durations over up to `seconds`, after one call that warms up."""
+    wall: list[float] = []
+    cpu: list[float] = []
+    first = _timed(step)
+    while len(wall) < at_most and (not wall or sum(wall) < seconds) and first[0] < 60:
+        once = _timed(step)
+        wall.append(once[0])
+        cpu.append(once[1])
+    if not wall:
+        return Times(1000 * first[0], 1000 * first[1])
+    return Times(1000 * statistics.median(wall), 1000 * statistics.median(cpu))
+
+
+def _timed(step: Callable[[], None]) -> tuple[float, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    step()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def machine() -> str:
+    """Return processor, cores, versions and commit in one line."""
+    cpu = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        found = re.search(r"model name\s*: (.*)", information.read_text())
+        cpu = found[1] if found else cpu
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=RESULTS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    return (
+        f"{cpu}, {os.cpu_count()} cores, torch {torch.__version__}, commit {commit or 'unknown'}"
+    )
+
+
+def write_section(title: str, text: str) -> None:
+    """Replace one `## title` section of the results, or append it."""
+    old = RESULTS.read_text() if RESULTS.is_file() else "# Benchmark results\n"
+    others = re.sub(rf"\n## {title}\n.*?(?=\n## |\Z)", "", old, flags=re.DOTALL)
+    RESULTS.write_text(others.rstrip("\n") + "\n\n" + text)
+
+
+if __name__ == "__main__":
+    main()
