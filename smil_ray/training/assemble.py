@@ -56,12 +56,8 @@ def assemble(
 
     Raises:
         ConfigError: A loss has a weight and the data lacks its label, a name is unknown, a mode
-            needs what the body model lacks, augmentation is on, or a split is empty.
+            needs what the body model lacks, or a split is empty.
     """
-    if config.data.augment.enabled:
-        raise ConfigError(
-            "data.augment.enabled", expected="false", found="true: not available in this version"
-        )
     model = model.to(device)
     objective = Objective(model, config.loss, config.body, config.model)
     objective.check(data.presence_counts())

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 
 from smil_ray.config import Config
 from smil_ray.core.batch import collate
+from smil_ray.data.augment import AugmentedView, Augmenter
 from smil_ray.errors import ConfigError
 from smil_ray.training.parts import Parts
 from smil_ray.training.sampler import EpochBatches
@@ -18,9 +19,19 @@ def train_loader(
     parts: Parts, config: Config, world: World
 ) -> tuple[DataLoader[Any], EpochBatches]:
     """Return the training batches of this process and the sampler that sets their position."""
-    view = parts.data.view(parts.splits.train)
+    view: Any = parts.data.view(parts.splits.train)
+    follow = None
+    if config.data.augment.enabled:
+        augmenter = Augmenter(config.data.augment, parts.model.skeleton, config.train.seed)
+        view = AugmentedView(view, augmenter)
+        follow = view.set_epoch
     sampler = EpochBatches(
-        len(parts.splits.train), config.data.batch_size, config.train.seed, world.rank, world.size
+        len(parts.splits.train),
+        config.data.batch_size,
+        config.train.seed,
+        world.rank,
+        world.size,
+        follow,
     )
     return _loader(view, config, batch_sampler=sampler), sampler
 

@@ -1,6 +1,6 @@
 """The order in which a run sees its training samples: a function of seed and epoch alone."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -21,13 +21,20 @@ class EpochBatches(Sampler[list[int]]):
         seed: Seed of the order.
         rank: Number of this process.
         world_size: Number of processes.
+        follow: Called with each new epoch, e.g. to choose an epoch's random changes of images.
 
     Raises:
         ConfigError: There are fewer samples than processes.
     """
 
     def __init__(
-        self, count: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1
+        self,
+        count: int,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        follow: Callable[[int], None] | None = None,
     ) -> None:
         if count < world_size:
             raise ConfigError(
@@ -40,6 +47,7 @@ class EpochBatches(Sampler[list[int]]):
         self._seed = seed
         self._rank = rank
         self._world_size = world_size
+        self._follow = follow
         self.batch_size = min(batch_size, count // world_size)
         self._epoch = 0
         self._start = 0
@@ -47,6 +55,8 @@ class EpochBatches(Sampler[list[int]]):
     def set_position(self, epoch: int, start: int = 0) -> None:
         """Let the next iteration give the batches of `epoch` from batch `start` on."""
         self._epoch, self._start = epoch, start
+        if self._follow is not None:
+            self._follow(epoch)
 
     def __len__(self) -> int:
         """Return the number of batches in a whole epoch."""
