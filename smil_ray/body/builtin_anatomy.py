@@ -195,7 +195,7 @@ def _reshape(station: Station, shape: Shape) -> Station:
         width, height = head * width, head * height
     else:
         new_x = _ROOT_X + stretch * (x - _ROOT_X)
-        amount = 0.10 * shape.thorax_girth if x > _WAIST_X else 0.0
+        amount = 0.14 * shape.thorax_girth if x > _WAIST_X else 0.0
         if x < _GASTER_X:
             amount = 0.14 * shape.abdomen_girth
         width, height = (1.0 + amount) * width, (1.0 + amount) * height

@@ -1,7 +1,9 @@
 """The content of a model file as checked numpy arrays, and its hash."""
 
 import hashlib
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -60,17 +62,17 @@ class ModelArrays:
         return digest.hexdigest()
 
 
-def check(arrays: ModelArrays) -> ModelArrays:
-    """Return `arrays` when they form a usable model, unneeded parts set to None.
+def checked_arrays(values: Mapping[str, Any]) -> ModelArrays:
+    """Return the model made of the fields in `values`, parts that are all zero set to None.
 
     Raises:
-        ModelFileError: A shape, an index or a sum is wrong; the key is named.
+        ModelFileError: A shape, an index or a sum is wrong; the pickle's key is named.
     """
-    verts, joints = len(arrays.v_template), arrays.skeleton.n_joints
-    betas = arrays.shapedirs.shape[-1]
+    skeleton, verts = values["skeleton"], len(values["v_template"])
+    joints, betas = skeleton.n_joints, values["shapedirs"].shape[-1]
     shapes = {
         "v_template": (verts, 3),
-        "f": (len(arrays.faces), 3),
+        "f": (len(values["faces"]), 3),
         "shapedirs": (verts, 3, betas),
         "J_regressor": (joints, verts),
         "J": (joints, 3),
@@ -83,14 +85,19 @@ def check(arrays: ModelArrays) -> ModelArrays:
         "shape_cov": (betas, betas),
     }
     for key, shape in shapes.items():
-        _check_array(key, getattr(arrays, FIELD_OF_KEY[key]), shape)
-    if len(arrays.faces) == 0 or arrays.faces.min() < 0 or arrays.faces.max() >= verts:
+        _check_array(key, values.get(FIELD_OF_KEY[key]), shape)
+    faces, limits = values["faces"], values.get("joint_limits")
+    if len(faces) == 0 or faces.min() < 0 or faces.max() >= verts:
         raise ModelFileError("key 'f'", expected=f"faces with vertex indices 0 to {verts - 1}")
-    _check_sums("weights", arrays.weights)
-    limits = arrays.joint_limits
     if limits is not None and (limits[..., 0] > limits[..., 1]).any():
         raise ModelFileError("key 'joint_limits'", expected="least <= greatest for every joint")
-    return _check_joints(_without_zeros(arrays))
+    _check_sums("weights", values["weights"])
+    return ModelArrays(**_with_joints({**values, **_without_zeros(values)}))
+
+
+def check(arrays: ModelArrays) -> ModelArrays:
+    """Return `arrays`, checked in the same way."""
+    return checked_arrays({field.name: getattr(arrays, field.name) for field in fields(arrays)})
 
 
 FIELD_OF_KEY = {
@@ -133,22 +140,18 @@ def _check_sums(key: str, rows: np.ndarray) -> None:
         )
 
 
-def _without_zeros(arrays: ModelArrays) -> ModelArrays:
+def _without_zeros(values: Mapping[str, Any]) -> dict[str, None]:
     """Blend shapes and regressors that are zero throughout mean that there are none."""
-    changes = {
-        name: None
-        for name in ("posedirs", "joint_regressor")
-        if getattr(arrays, name) is not None and not getattr(arrays, name).any()
-    }
-    return replace(arrays, **changes)
+    optional = {name: values.get(name) for name in ("posedirs", "joint_regressor")}
+    return {name: None for name, value in optional.items() if value is None or not value.any()}
 
 
-def _check_joints(arrays: ModelArrays) -> ModelArrays:
-    if arrays.joint_regressor is not None:
-        _check_sums("J_regressor", arrays.joint_regressor)
-    elif not arrays.static_joints:
+def _with_joints(values: dict[str, Any]) -> dict[str, Any]:
+    if values["joint_regressor"] is not None:
+        _check_sums("J_regressor", values["joint_regressor"])
+    elif not values.get("static_joints"):
         raise ModelFileError(
             "key 'J_regressor' is absent or zero",
             expected="a joint regressor, or static_joint_locs = True and the joints in 'J'",
         )
-    return arrays
+    return values

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from smil_ray.body.model_arrays import ModelArrays, check
+from smil_ray.body.model_arrays import ModelArrays, checked_arrays
 from smil_ray.body.model_pickle import load_model_pickle
 from smil_ray.core.skeleton import Skeleton
 from smil_ray.errors import ModelFileError
@@ -41,8 +41,9 @@ def read_model_file(path: Path | str, *, direction_axes: str | None = None) -> M
         is_npz = stream.read(4) == _ZIP_MAGIC
     try:
         if is_npz:
-            return check(_arrays_of_npz(path))
-        return check(_arrays_of_pickle(load_model_pickle(path), path.stem, direction_axes))
+            return checked_arrays(_values_of_npz(path))
+        content = load_model_pickle(path)
+        return checked_arrays(_values_of_pickle(content, path.stem, direction_axes))
     except ModelFileError as error:
         text = str(error)
         raise (
@@ -75,9 +76,9 @@ def write_npz(arrays: ModelArrays, path: Path | str) -> Path:
     return path
 
 
-def _arrays_of_npz(path: Path) -> ModelArrays:
+def _values_of_npz(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             content = {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise ModelFileError(
@@ -93,24 +94,22 @@ def _arrays_of_npz(path: Path) -> ModelArrays:
         tuple(int(p) for p in _integers(content, "parents", 1)),
     )
     optional = ("joint_regressor", "posedirs", "scaledirs", "transdirs", "joint_limits")
-    return ModelArrays(
-        name=str(content.get("name", path.stem)),
-        skeleton=skeleton,
-        v_template=_floats(content, "v_template", 2),
-        faces=_integers(content, "faces", 2),
-        shapedirs=_floats(content, "shapedirs", 3),
-        rest_joints=_floats(content, "rest_joints", 2),
-        weights=_floats(content, "weights", 2),
-        **{key: _optional(content, key) for key in optional},  # pyright: ignore[reportArgumentType]
-        static_joints=_flag(content, "static_joints"),
-        shape_mean=_optional(content, "shape_mean"),
-        shape_cov=_optional(content, "shape_cov"),
-    )
+    return {
+        "name": str(content.get("name", path.stem)),
+        "skeleton": skeleton,
+        "v_template": _floats(content, "v_template", 2),
+        "faces": _integers(content, "faces", 2),
+        "shapedirs": _floats(content, "shapedirs", 3),
+        "rest_joints": _floats(content, "rest_joints", 2),
+        "weights": _floats(content, "weights", 2),
+        "static_joints": _flag(content, "static_joints"),
+        **{key: _optional(content, key) for key in (*optional, "shape_mean", "shape_cov")},
+    }
 
 
-def _arrays_of_pickle(
+def _values_of_pickle(
     content: dict[str, Any], name: str, direction_axes: str | None
-) -> ModelArrays:
+) -> dict[str, Any]:
     template, shapedirs = _floats(content, "v_template", 2), _floats(content, "shapedirs", 3)
     parents = _parents(content)
     names = content.get("J_names")
@@ -118,23 +117,21 @@ def _arrays_of_pickle(
         names = [f"joint_{joint:02d}" for joint in range(len(parents))]
     regressor = _optional(content, "J_regressor")
     size = (shapedirs.shape[-1], len(parents), 3)
-    return ModelArrays(
-        name=name,
-        skeleton=Skeleton(_names(names, "J_names"), parents),
-        v_template=template,
-        faces=_integers(content, "f", 2),
-        shapedirs=shapedirs,
-        joint_regressor=regressor,
-        rest_joints=_rest_joints(content, regressor, template),
-        weights=_floats(content, "weights", 2),
-        posedirs=_optional(content, "posedirs"),
-        scaledirs=_directions(content, "scaledirs", size, direction_axes),
-        transdirs=_directions(content, "transdirs", size, direction_axes),
-        joint_limits=_optional(content, "joint_limits"),
-        static_joints=_flag(content, "static_joint_locs"),
-        shape_mean=_optional(content, "shape_mean_betas"),
-        shape_cov=_optional(content, "shape_cov"),
-    )
+    return {
+        "name": name,
+        "skeleton": Skeleton(_names(names, "J_names"), parents),
+        "v_template": template,
+        "faces": _integers(content, "f", 2),
+        "shapedirs": shapedirs,
+        "joint_regressor": regressor,
+        "rest_joints": _rest_joints(content, regressor, template),
+        "weights": _floats(content, "weights", 2),
+        "scaledirs": _directions(content, "scaledirs", size, direction_axes),
+        "transdirs": _directions(content, "transdirs", size, direction_axes),
+        "static_joints": _flag(content, "static_joint_locs"),
+        "shape_mean": _optional(content, "shape_mean_betas"),
+        **{key: _optional(content, key) for key in ("posedirs", "joint_limits", "shape_cov")},
+    }
 
 
 def _rest_joints(

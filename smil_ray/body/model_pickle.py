@@ -220,7 +220,7 @@ def _sparse(record: _Record, depth: int) -> np.ndarray:
     else:
         row, column = state["coords"] if "coords" in state else (state["row"], state["col"])
     row, column = np.asarray(row), np.asarray(column)
-    if rows * columns > 10**9 or not (len(row) == len(column) == len(data)):
+    if rows * columns > 10**8 or not (len(row) == len(column) == len(data)):
         raise ValueError(f"sparse matrix of {rows} x {columns} with inconsistent entries")
     if len(data) and (min(row.min(), column.min()) < 0):
         raise ValueError("sparse matrix with negative indices")
