@@ -234,27 +234,30 @@ def _decode_png(data: bytes, name: str) -> np.ndarray:
 
 
 def _check_zero_run(data: bytes, name: str) -> None:
-    """Refuse a long run of zero bytes in the scan, unless the code of zeros means `end of block`.
+    """Refuse a long run of zero bytes in a scan whose Huffman codes cannot produce one.
 
-    In a Huffman table the all-zero code belongs to its first symbol. Only when an AC table gives
-    that code to an end of block (flat areas, optimised tables) can zeros go on; otherwise they
-    are a hole in the file, which the decoder may swallow when it finds its step again.
+    libjpeg reads a hole of zeros as blocks, and sees nothing wrong when as many blocks were lost.
+    But the all-zero code belongs to a table's first symbol: unless that is `end of block` in
+    every AC table (flat areas, optimised tables), each block of zeros has 63 equal coefficients,
+    which no encoder writes. Progressive and non-interleaved files are left to libjpeg.
     """
     start = data.find(b"\xff\xda")
-    if data.find(bytes(_ZERO_RUN), max(start, 0)) >= 0 and not _zeros_end_blocks(data[:start]):
+    if data.find(bytes(_ZERO_RUN), max(start, 0)) >= 0 and not _may_hold_zeros(data, start):
         raise SampleError("image_damaged", f"{name}: damaged JPEG (a hole of zero bytes)")
 
 
-def _zeros_end_blocks(header: bytes) -> bool:
-    position = 2
-    while position + 4 <= len(header):
-        marker, length = struct.unpack(">HH", header[position : position + 4])
-        if marker == 0xFFC4:
-            tables = header[position + 4 : position + 2 + length]
-            while len(tables) > 17:
-                count = sum(tables[1:17])
-                if tables[0] >> 4 == 1 and tables[17] & 0x0F == 0 and tables[17] != 0xF0:
-                    return True
-                tables = tables[17 + count :]
+def _may_hold_zeros(data: bytes, scan: int) -> bool:
+    position, first_symbols, components = 2, [], 0
+    while position + 4 <= scan:
+        marker, length = struct.unpack(">HH", data[position : position + 4])
+        body = data[position + 4 : position + 2 + length]
+        if marker in (0xFFC0, 0xFFC1) and len(body) > 5:
+            components = body[5]
+        elif marker == 0xFFC4:
+            while len(body) > 17:
+                if body[0] >> 4 == 1:
+                    first_symbols.append(body[17])
+                body = body[17 + sum(body[1:17]) :]
         position += 2 + length
-    return False
+    interleaved = components > 0 and data[scan + 4 : scan + 5] == bytes([components])
+    return not interleaved or all(symbol == 0 for symbol in first_symbols)

@@ -241,6 +241,8 @@ def _numbers(values: Sequence[Any], where: str, rows: Sequence[str] = ()) -> np.
         array = np.array(values, dtype=np.float64)
     except (ValueError, TypeError):
         raise _wrong_form(where, "numbers", "something else") from None
+    if array.ndim != (2 if rows else 1):
+        raise _wrong_form(where, "numbers", "lists")
     good = np.abs(array) <= _LARGEST  # False for NaN too.
     if not good.all():
         bad = np.argwhere(~good)[0]
