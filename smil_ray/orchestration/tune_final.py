@@ -1,6 +1,6 @@
 """The winner of a sweep, trained with all epochs and evaluated."""
 
-import logging
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +10,20 @@ from smil_ray.config import Config
 from smil_ray.config_io import config_from_dict
 from smil_ray.orchestration.tune_driver import SweepDriver
 from smil_ray.orchestration.tune_trial import TrainTrial
-from smil_ray.results.ranking import TrialRecord, is_number
-from smil_ray.tracking.run_dir import RunDir
+from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord, is_number
+from smil_ray.tracking.run_dir import RunDir, write_atomic
 from smil_ray.tracking.sync_metrics import read_metrics
-
-logger = logging.getLogger(__name__)
 
 FINAL_FOLDER = "final"
 
 EvaluateRun = Callable[[Path], Mapping[str, Any]]
 """Evaluates the best checkpoint of a run folder on held-out samples and returns figures."""
+
+SampleErrors = Callable[[Path, str], Mapping[str, float]]
+"""Returns the error of each validation sample with a run folder's best checkpoint, by metric."""
+
+COMPARED = 10
+"""So many configurations at most are compared sample by sample."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,17 @@ def train_winner(
         driver.end_followed(folder)
     metrics = dict(evaluate(folder)) if evaluate is not None else {}
     return FinalRun(folder, best.name, _best_value(driver.base, folder), metrics)
+
+
+def compare_trials(driver: SweepDriver, board: Leaderboard, errors: SampleErrors) -> None:
+    """Keep the errors of single samples of the best configurations, for paired comparisons."""
+    for config in board.ranked[:COMPARED]:
+        for record in config.records:
+            folder = driver.run.path / record.folder
+            path = folder / SAMPLE_ERRORS_FILE
+            if not path.is_file():
+                values = dict(errors(folder, board.metric))
+                write_atomic(path, json.dumps({"metric": board.metric, "errors": values}))
 
 
 def final_config(driver: SweepDriver, trial: Path) -> Config:

@@ -24,7 +24,13 @@ from smil_ray.orchestration.cluster import cluster_resources, start_ray
 from smil_ray.orchestration.search_space import base_config, check_space, grace_epochs
 from smil_ray.orchestration.tune_adapters import DriverCallback, DriverScheduler, SpecSearcher
 from smil_ray.orchestration.tune_driver import SweepDriver
-from smil_ray.orchestration.tune_final import EvaluateRun, FinalRun, train_winner
+from smil_ray.orchestration.tune_final import (
+    EvaluateRun,
+    FinalRun,
+    SampleErrors,
+    compare_trials,
+    train_winner,
+)
 from smil_ray.orchestration.tune_resources import TRIAL_SLOT, choose_execution, plan_trials
 from smil_ray.orchestration.tune_training import train_inline, train_on_ray
 from smil_ray.orchestration.tune_trial import TrainTrial, run_trial
@@ -51,6 +57,7 @@ class SweepHooks:
         train: Trains a trial; default: `train_job`, inline or on Ray Train.
         train_final: Trains the winner; default: `train_job` on Ray Train.
         evaluate: Evaluates the winner's run folder on held-out samples.
+        sample_errors: Errors of single samples, by which the best trials are compared.
         report: Writes the report of the sweep's folder.
         notify: Says one line to people.
     """
@@ -58,6 +65,7 @@ class SweepHooks:
     train: TrainTrial | None = None
     train_final: TrainTrial = train_on_ray
     evaluate: EvaluateRun | None = None
+    sample_errors: SampleErrors | None = None
     report: Callable[[Path], Any] | None = None
     notify: Callable[[str], None] = logger.info
 
@@ -152,6 +160,8 @@ def _search(driver: SweepDriver, hooks: SweepHooks) -> SweepOutcome:
     board = driver.leaderboard(interrupted=not finished)
     final = None
     if finished and board.best is not None:
+        if hooks.sample_errors is not None:
+            compare_trials(driver, board, hooks.sample_errors)
         final = train_winner(driver, board.best, hooks.train_final, hooks.evaluate)
         board = driver.leaderboard(final=final.as_dict(driver.run.path))
     return SweepOutcome(

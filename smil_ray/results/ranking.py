@@ -15,6 +15,8 @@ from smil_ray.tracking.run_dir import write_atomic
 
 TrialStatus = Literal["waiting", "running", "finished", "stopped", "failed"]
 LEADERBOARD_FILE = "leaderboard.json"
+SAMPLE_ERRORS_FILE = "sample_errors.json"
+"""In a trial's folder: the errors of single validation samples."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,172 @@
+"""What the `experiments/tune_*.py` scripts share: arguments, embedded data, the end of a sweep."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from smil_ray.config_io import read_yaml, sweep_from_dict
+from smil_ray.errors import ConfigError, SmilRayError
+from smil_ray.sweep_config import SweepConfig
+
+if TYPE_CHECKING:
+    from smil_ray.orchestration.tune_job import SweepOutcome
+
+LATEST = Path("latest")
+EMBEDDED_SIZE = 160
+"""Edge in pixels of the embedded pictures: what the small test backbones see."""
+
+
+def tune_main(
+    description: str | None, config: Path, argv: Sequence[str] | None = None, *, samples: int = 400
+) -> int:
+    """Run a sweep from the command line; return the exit code.
+
+    Args:
+        description: The script's docstring: question, command, time, expectation.
+        config: The YAML file of the search space.
+        argv: Arguments; None takes the command line's.
+        samples: Size of the embedded data set that is used without `--data`.
+    """
+    arguments = _parser(description, config, samples).parse_args(argv)
+    try:
+        return _tune(arguments)
+    except SmilRayError as error:
+        sys.stderr.write(f"{Path(sys.argv[0]).name}: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; go on with --resume\n")
+        return 130
+
+
+def _parser(description: str | None, config: Path, samples: int) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--data", type=Path, help="HDF5 file or replicAnt folder; default: embedded data")
+    add("--config", type=Path, default=config, help=f"search space (default: {config.name})")
+    add("--set", action="append", default=[], metavar="A.B=C", help="setting of every trial")
+    add("--trials", type=int, metavar="N", help="number of configurations")
+    add("--execution", choices=("auto", "inline", "ray_train"), help="how trials run")
+    add("--final-epochs", type=int, metavar="N", help="epochs of the winner's last training")
+    add("--address", default="local", help="Ray cluster: local, auto, HOST:PORT, ray://HOST:PORT")
+    add("--output", type=Path, default=Path("runs"), help="where the sweep's folder is made")
+    add(
+        "--resume",
+        type=Path,
+        nargs="?",
+        const=LATEST,
+        metavar="SWEEP",
+        help="go on with an interrupted sweep; without a folder, with the newest one",
+    )
+    add("--samples", type=int, default=samples, help="size of the embedded data set")
+    return parser
+
+
+def _tune(arguments: argparse.Namespace) -> int:
+    # Imported late, so that --help and a misspelled setting answer at once.
+    console = Console(soft_wrap=True)
+    sweep = read_sweep(arguments)
+    from smil_ray.orchestration.search_space import base_config, check_space, grace_epochs
+
+    base = base_config(sweep, arguments.set)
+    check_space(sweep, base)
+    grace_epochs(sweep, base)
+    resume = _resumed(arguments, sweep)
+    from smil_ray.orchestration.cluster import start_ray
+    from smil_ray.orchestration.tune_job import SLOTS, TRIAL_SLOT, SweepHooks, run_sweep
+    from smil_ray.results.report import write_report
+    from smil_ray.results.report_winner import evaluate_winner, sample_errors
+
+    with start_ray(arguments.address, resources={TRIAL_SLOT: SLOTS}, dashboard=True):
+        data = arguments.data or base.data.path
+        if data is None:
+            data = embedded_data(arguments.output, arguments.samples, console)
+        outcome = run_sweep(
+            sweep,
+            arguments.set,
+            data=Path(data),
+            address=arguments.address,
+            resume=resume,
+            output_dir=arguments.output,
+            hooks=SweepHooks(
+                evaluate=evaluate_winner,
+                sample_errors=sample_errors,
+                report=write_report,
+                notify=lambda line: console.print(escape(line)),
+            ),
+        )
+    _say_end(outcome, console)
+    if outcome.leaderboard.interrupted:
+        return 130
+    return 0 if outcome.best is not None else 1
+
+
+def read_sweep(arguments: argparse.Namespace) -> SweepConfig:
+    """Return the sweep of the YAML file with what the command line says laid over it."""
+    values = read_yaml(arguments.config)
+    for key in ("trials", "execution", "final_epochs"):
+        if getattr(arguments, key) is not None:
+            values[key] = getattr(arguments, key)
+    return sweep_from_dict(values, source=str(arguments.config))
+
+
+def embedded_data(folder: Path, samples: int, console: Console) -> Path:
+    """Return an HDF5 file of synthetic insects below `folder`, made if it is not there yet."""
+    from smil_ray.data.synthetic import SynthOptions
+    from smil_ray.orchestration.preprocess_job import preprocess
+    from smil_ray.orchestration.preprocess_plan import PreprocessOptions
+    from smil_ray.orchestration.synth_job import synthesize
+
+    place = folder.absolute() / f"embedded_data_{samples}"
+    output = place / f"data_{EMBEDDED_SIZE}.h5"
+    if output.is_file():
+        console.print(f"data: {output} (made earlier)")
+        return output
+    console.print(f"data: {samples} synthetic insects in replicAnt's format -> {output}")
+    pictures = place / "replicant"
+    synthesize(pictures, SynthOptions(samples=samples, image_size=256))
+    options = PreprocessOptions(size=EMBEDDED_SIZE, resume=True)
+    report = preprocess([pictures], output, options)
+    console.print(f"data: {report.kept} samples kept, {sum(report.dropped.values())} left out")
+    return output
+
+
+def _resumed(arguments: argparse.Namespace, sweep: SweepConfig) -> Path | None:
+    if arguments.resume is None or arguments.resume != LATEST:
+        return arguments.resume
+    found = sorted(arguments.output.glob(f"{sweep.name}-*/sweep.yaml"))
+    if not found:
+        raise ConfigError(
+            f"--resume: {arguments.output} has no sweep named {sweep.name}",
+            remedy="give the sweep's folder, or leave --resume out",
+        )
+    return found[-1].parent
+
+
+def _say_end(outcome: "SweepOutcome", console: Console) -> None:
+    """Print the ranking, where everything is and what to do next."""
+    from smil_ray.results.ranking import ranking_table
+
+    console.print()
+    Console().print(ranking_table(outcome.leaderboard))
+    lines = {"sweep folder": str(outcome.folder)}
+    report = outcome.folder / "report.html"
+    if report.is_file():
+        lines["report"] = str(report)
+    if outcome.best is None:
+        lines["no winner"] = "every trial failed; the reasons are in the table"
+    elif outcome.final is not None:
+        lines["winner"] = str(outcome.final.folder)
+        lines["predict"] = f"smil-ray predict {outcome.final.folder} IMAGE... --out predictions"
+    if outcome.leaderboard.interrupted:
+        lines["interrupted"] = f"go on with --resume {outcome.folder}"
+    if outcome.ui_command is not None:
+        lines["compare"] = outcome.ui_command
+    for name, value in lines.items():
+        console.print(escape(f"{name + ':':14s}{value}"))

@@ -1,0 +1,223 @@
+"""The report's drawings as inline SVG: no script, no file, sharp at every size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from smil_ray.results.report_axes import Axis
+
+COLOURS = ("#c92a2a", "#1971c2", "#2f9e44", "#e8590c", "#7048e8")
+"""Colours of the first places; the others are grey."""
+OTHERS = "#adb5bd"
+INK = "#495057"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One configuration in the drawings.
+
+    Attributes:
+        name: What its tooltip says.
+        place: Rank, the best is 0.
+        points: (epoch, value) of its best repeat.
+        metric: Its ranked value.
+        seconds: Wall time.
+        labels: Searched keys and what tables show of them.
+    """
+
+    name: str
+    place: int
+    metric: float
+    seconds: float
+    points: list[tuple[float, float]] = field(default_factory=list)
+    labels: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def colour(self) -> str:
+        """The colour of its place."""
+        return colour_of(self.place)
+
+
+def colour_of(place: int) -> str:
+    """Return the colour of a place, the best is 0."""
+    return COLOURS[place] if place < len(COLOURS) else OTHERS
+
+
+class Canvas:
+    """An SVG picture with a frame for data; places are fractions of the frame."""
+
+    def __init__(self, width: int, height: int, margins: tuple[int, int, int, int]) -> None:
+        self.width, self.height = width, height
+        self.top, self.right, self.bottom, self.left = margins
+        self._parts: list[str] = []
+
+    def x(self, place: float) -> float:
+        """Return pixels from the left for a place in [0, 1]."""
+        return self.left + place * (self.width - self.left - self.right)
+
+    def y(self, place: float) -> float:
+        """Return pixels from the top for a place in [0, 1], counted upwards."""
+        return self.height - self.bottom - place * (self.height - self.top - self.bottom)
+
+    def line(self, points: Sequence[tuple[float, float]], colour: str, **style: Any) -> None:
+        """Draw a line through places in the frame."""
+        path = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points)
+        title = _title(style.pop("title", ""))
+        self._parts.append(
+            f'<polyline points="{path}" fill="none" stroke="{colour}"{_style(style)}>'
+            f"{title}</polyline>"
+        )
+
+    def dot(self, x: float, y: float, colour: str, *, title: str = "", radius: float = 5) -> None:
+        """Draw a dot at a place in the frame."""
+        self._parts.append(
+            f'<circle cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="{radius}" fill="{colour}" '
+            f'stroke="white" stroke-width="1.2">{_title(title)}</circle>'
+        )
+
+    def text(self, x: float, y: float, text: str, *, anchor: str = "middle", **style: Any) -> None:
+        """Write text at pixels."""
+        self._parts.append(
+            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{_style(style)}>'
+            f"{escape(text)}</text>"
+        )
+
+    def axes(self, x: Axis, y: Axis, x_title: str, y_title: str) -> None:
+        """Draw grid, tick labels and titles of both axes."""
+        for place, label in y.ticks():
+            self.line([(0, place), (1, place)], "#e9ecef")
+            self.text(self.left - 8, self.y(place) + 4, label, anchor="end")
+        for place, label in x.ticks():
+            self.line([(place, 0), (place, -0.015)], INK)
+            self.text(self.x(place), self.height - self.bottom + 19, label)
+        self.line([(0, 0), (1, 0)], INK)
+        self.text(self.x(0.5), self.height - 6, x_title, font_weight="600")
+        middle = self.y(0.5)
+        turn = f"rotate(-90 14 {middle:.1f})"
+        self.text(14, middle, y_title, transform=turn, font_weight="600")
+
+    def svg(self, label: str) -> str:
+        """Return the picture."""
+        body = "".join(self._parts)
+        return (
+            f'<svg viewBox="0 0 {self.width} {self.height}" role="img" '
+            f'aria-label="{escape(label)}" font-size="12" fill="{INK}">{body}</svg>'
+        )
+
+
+def learning_curves(curves: Sequence[Curve], metric: str) -> str:
+    """Return the metric of every configuration over the epochs, the best drawn last."""
+    points = [point for curve in curves for point in curve.points]
+    if not points:
+        return ""
+    x = Axis.of([epoch for epoch, _ in points], pad=0.02)
+    y = Axis.of([value for _, value in points])
+    canvas = Canvas(860, 360, (14, 16, 46, 66))
+    canvas.axes(x, y, "finished epochs", metric)
+    for curve in sorted(curves, key=lambda curve: -curve.place):
+        places = [(x.at(epoch), y.at(value)) for epoch, value in curve.points]
+        width = 2.6 if curve.place == 0 else 1.8 if curve.place < len(COLOURS) else 1.2
+        canvas.line(places, curve.colour, stroke_width=width, title=curve.name)
+        if places:
+            canvas.dot(*places[-1], curve.colour, title=curve.name, radius=3.2)
+    return canvas.svg(f"{metric} over epochs")
+
+
+def parallel_coordinates(
+    curves: Sequence[Curve], keys: Sequence[str], names: dict[str, str], metric: str
+) -> str:
+    """Return one line per configuration through its settings to its metric."""
+    if not curves or not keys:
+        return ""
+    canvas = Canvas(860, 340, (34, 76, 20, 76))
+    columns = [*keys, metric]
+    axes = {key: Axis.of([curve.labels.get(key) for curve in curves], pad=0.08) for key in keys}
+    axes[metric] = Axis.of([curve.metric for curve in curves], pad=0.08)
+    places = {key: number / (len(columns) - 1) for number, key in enumerate(columns)}
+    for curve in sorted(curves, key=lambda curve: -curve.place):
+        values = {**curve.labels, metric: curve.metric}
+        path = [
+            (places[key], axes[key].at(values.get(key)))
+            for key in columns
+            if axes[key].categories or values.get(key) is not None
+        ]
+        width = 3.2 if curve.place == 0 else 1.8
+        opacity = 1.0 if curve.place < len(COLOURS) else 0.7
+        canvas.line(path, curve.colour, stroke_width=width, opacity=opacity, title=curve.name)
+    for number, key in enumerate(columns):
+        canvas.line([(places[key], 0), (places[key], 1)], INK)
+        title = names.get(key, key.rpartition("/")[2])
+        canvas.text(canvas.x(places[key]), 18, title, font_weight="600")
+        is_last = number == len(columns) - 1
+        for place, label in axes[key].ticks():
+            shift, anchor = (7, "start") if is_last else (-7, "end")
+            if number and not is_last:
+                shift, anchor = 7, "start"
+            canvas.text(
+                canvas.x(places[key]) + shift,
+                canvas.y(place) + 4,
+                label,
+                anchor=anchor,
+                paint_order="stroke",
+                stroke="white",
+                stroke_width=4,
+            )
+    return canvas.svg("settings and metric of every configuration")
+
+
+def setting_plot(curves: Sequence[Curve], key: str, name: str, metric: str) -> str:
+    """Return the metric over one setting; a bar marks the mean of each category."""
+    x = Axis.of([curve.labels.get(key) for curve in curves], pad=0.06)
+    shown = [c for c in curves if x.categories or c.labels.get(key) is not None]
+    y = Axis.of([curve.metric for curve in curves])
+    canvas = Canvas(420, 270, (12, 12, 46, 62))
+    canvas.axes(x, y, name, metric)
+    groups: dict[float, list[float]] = {}
+    for curve in shown:
+        groups.setdefault(x.at(curve.labels.get(key)), []).append(curve.metric)
+    if x.categories:
+        half = 0.3 / len(x.categories)
+        for place, values in groups.items():
+            mean = y.at(sum(values) / len(values))
+            ends = [(place - half, mean), (place + half, mean)]
+            canvas.line(ends, "#868e96", stroke_width=2.5, title=f"mean of {len(values)}")
+    for curve in sorted(shown, key=lambda curve: -curve.place):
+        place = x.at(curve.labels.get(key))
+        canvas.dot(place, y.at(curve.metric), curve.colour, title=curve.name)
+    return canvas.svg(f"{metric} over {name}")
+
+
+def cost_plot(curves: Sequence[Curve], metric: str, mode: str) -> str:
+    """Return the metric over the wall time, with the front that nothing beats in both."""
+    if not curves:
+        return ""
+    x = Axis.of([curve.seconds for curve in curves], pad=0.08, from_zero=True)
+    y = Axis.of([curve.metric for curve in curves], pad=0.08)
+    canvas = Canvas(860, 330, (14, 24, 46, 66))
+    canvas.axes(x, y, "seconds per trial", metric)
+    front = pareto_front(curves, mode)
+    places = [(x.at(curve.seconds), y.at(curve.metric)) for curve in front]
+    canvas.line(places, "#868e96", stroke_width=1.5, stroke_dasharray="5 4")
+    for curve in sorted(curves, key=lambda curve: -curve.place):
+        at = (x.at(curve.seconds), y.at(curve.metric))
+        canvas.dot(*at, curve.colour, title=curve.name, radius=6)
+    return canvas.svg(f"{metric} over cost")
+
+
+def pareto_front(curves: Sequence[Curve], mode: str) -> list[Curve]:
+    """Return the configurations that none beats in both cost and metric, cheapest first."""
+    sign = 1 if mode == "min" else -1
+    front: list[Curve] = []
+    for curve in sorted(curves, key=lambda curve: (curve.seconds, sign * curve.metric)):
+        if not front or sign * curve.metric < sign * front[-1].metric:
+            front.append(curve)
+    return front
+
+
+def _style(style: dict[str, Any]) -> str:
+    return "".join(f' {key.replace("_", "-")}="{value}"' for key, value in style.items())
+
+
+def _title(text: str) -> str:
+    return f"<title>{escape(text)}</title>" if text else ""
