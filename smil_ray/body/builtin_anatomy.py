@@ -58,6 +58,8 @@ class Shape:
     thorax_girth: float = 0.0
 
 
+_THORAX = 0.12
+"""Change of the thorax's girth, and of the wing buds on it, per standard deviation."""
 _ROOT_X = 0.085
 _NECK_X = 0.36
 _WAIST_X = -0.18
@@ -173,7 +175,8 @@ def grow(shape: Shape) -> HalfMesh:
         mesh.add_limb(loops[_HOLES[leg]], rings, tip, sides=6)
     for wing, reach in _WINGS.items():
         base = _base(mesh, loops[_HOLES[wing]], 0.011)
-        _add_wing(mesh, loops[_HOLES[wing]], base, np.array(reach), f"{wing}_l")
+        size = 1.0 + _THORAX * shape.thorax_girth
+        _add_wing(mesh, loops[_HOLES[wing]], base, size * np.array(reach), f"{wing}_l")
     base = _base(mesh, loops[_HOLES["an"]], 0.010)
     path = base + (1.0 + 0.15 * shape.antenna_length) * np.array([(0.0, 0.0, 0.0), *_ANTENNA])
     names = [f"an_{i}_l" for i in (1, 2, 3)]
@@ -195,7 +198,7 @@ def _reshape(station: Station, shape: Shape) -> Station:
         width, height = head * width, head * height
     else:
         new_x = _ROOT_X + stretch * (x - _ROOT_X)
-        amount = 0.14 * shape.thorax_girth if x > _WAIST_X else 0.0
+        amount = _THORAX * shape.thorax_girth if x > _WAIST_X else 0.0
         if x < _GASTER_X:
             amount = 0.14 * shape.abdomen_girth
         width, height = (1.0 + amount) * width, (1.0 + amount) * height
@@ -255,10 +258,11 @@ def _limb_rings(
 def _add_wing(
     mesh: HalfMesh, loop: Sequence[int], base: np.ndarray, reach: np.ndarray, name: str
 ) -> None:
+    width = 0.12 * float(np.linalg.norm(reach))
     rings = [
-        Ring(base, 0.013, {"b_t": 0.5, name: 0.5}, name, 1.2),
-        Ring(base + 0.45 * reach, 0.011, {name: 1.0}, thickness=2.2),
-        Ring(base + 0.85 * reach, 0.007, {name: 1.0}, thickness=2.2),
+        Ring(base, 1.2 * width, {"b_t": 0.5, name: 0.5}, name, 1.2),
+        Ring(base + 0.45 * reach, width, {name: 1.0}, thickness=2.2),
+        Ring(base + 0.85 * reach, 0.65 * width, {name: 1.0}, thickness=2.2),
     ]
     mesh.add_limb(loop, rings, base + reach, sides=6)
 
