@@ -48,7 +48,9 @@ def truth(studio: Studio, index: int) -> tuple[list[PosedAnimal], CameraTruth]:
 
 
 def picture(content: bytes) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert decoded is not None
+    return decoded
 
 
 def test_sample_files_have_replicants_names_and_formats(folder: Path) -> None:
@@ -105,7 +107,7 @@ def test_body_model_posed_with_labels_hits_the_written_points(
     assert model.transdirs is not None
     target = batch.target
     params = SmilParams(
-        **{name: value for name, value in target.as_dict().items()}
+        **target.as_dict()
         | {
             "log_beta_scales": log_scales_from_weights(batch.scale_weights, model.scaledirs),
             "betas_trans": translations_from_weights(batch.trans_weights, model.transdirs),
