@@ -1,0 +1,207 @@
+"""One shard, without Ray: samples, reasons, manifest; and the folder of parts."""
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from preprocess_data import SIZE, break_entries, options, write_folder
+
+from smil_ray.body.smil_model import SmilModel
+from smil_ray.data.hdf5_schema import StoreInfo
+from smil_ray.data.hdf5_store import Hdf5Source, read_drops, verify
+from smil_ray.errors import DataError
+from smil_ray.orchestration import preprocess_shard
+from smil_ray.orchestration.preprocess_parts import PartsFolder
+from smil_ray.orchestration.preprocess_plan import PreprocessOptions, plan_shards
+from smil_ray.orchestration.preprocess_shard import ShardManifest, make_shard
+
+N = 12
+
+
+@pytest.fixture(scope="module")
+def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("synth") / "set", N)
+
+
+def run(
+    folder: Path, output: Path, chosen: PreprocessOptions
+) -> tuple[PartsFolder, Callable[[], str]]:
+    """Make every shard that is missing; return the folder and the merge still to be done."""
+    model = SmilModel.builtin()
+    shards = plan_shards([folder], chosen)
+    parts = PartsFolder(output)
+    parts.prepare(chosen.content_settings(model), resume=chosen.resume)
+    manifests = parts.finished(shards)
+    for shard in shards:
+        if shard.index not in manifests:
+            manifests[shard.index] = make_shard(shard, parts.path, chosen)
+    info = StoreInfo.of(model, chosen.size)
+    return parts, lambda: parts.merge(shards, manifests, info)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 5, 100])
+def test_content_does_not_depend_on_the_size_of_shards(
+    intact: Path, tmp_path: Path, chunk_size: int
+) -> None:
+    reference = run(intact, tmp_path / "a.h5", options())[1]()
+    assert run(intact, tmp_path / "b.h5", options(chunk_size=chunk_size))[1]() == reference
+    assert verify(tmp_path / "b.h5") == reference
+    source = Hdf5Source(tmp_path / "b.h5")
+    assert source.names == tuple(f"tiny_{i:02d}" for i in range(N))
+    assert source.read([0])[0].image.shape == (SIZE, SIZE, 3)
+
+
+def test_soft_edges_of_masks_survive(intact: Path, tmp_path: Path) -> None:
+    run(intact, tmp_path / "a.h5", options())[1]()
+    masks = [s.mask for s in Hdf5Source(tmp_path / "a.h5").read(range(N)) if s.mask is not None]
+    assert len(masks) == N
+    assert any(((mask > 0) & (mask < 255)).any() for mask in masks)
+
+
+def test_broken_entries_are_dropped_with_their_reason_and_nothing_else_changes(
+    intact: Path, tmp_path: Path
+) -> None:
+    run(intact, tmp_path / "whole.h5", options())[1]()
+    folder = tmp_path / "set"
+    shutil.copytree(intact, folder)
+    expected = break_entries(folder)
+    run(folder, tmp_path / "a.h5", options())[1]()
+    drops = read_drops(tmp_path / "a.h5")
+    assert {drop.name: drop.reason for drop in drops} == expected
+    assert all(drop.name in drop.detail for drop in drops)
+    source = Hdf5Source(tmp_path / "a.h5")
+    assert sum(source.info.drop_counts.values()) == len(expected)
+    whole = Hdf5Source(tmp_path / "whole.h5")
+    digests = "auxiliary/sample_sha256"
+    kept = [whole.names.index(name) for name in source.names]
+    assert len(kept) == N - len(expected)
+    np.testing.assert_array_equal(source.columns[digests], whole.columns[digests][kept])
+
+
+def test_failure_that_nobody_foresaw_drops_the_sample_with_its_error(
+    intact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = preprocess_shard.read_samples
+
+    def read(entry: object, *arguments: object) -> object:
+        if "tiny_03" in str(entry):
+            raise ZeroDivisionError("division by zero")
+        return real(entry, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(preprocess_shard, "read_samples", read)
+    run(intact, tmp_path / "a.h5", options())[1]()
+    (drop,) = read_drops(tmp_path / "a.h5")
+    assert (drop.name, drop.reason) == ("tiny_03", "unexpected")
+    assert "ZeroDivisionError" in drop.detail
+
+
+def test_filters_drop_by_coverage_and_keypoints(intact: Path, tmp_path: Path) -> None:
+    strict = options(silhouette_threshold=0.9)
+    run(intact, tmp_path / "a.h5", strict)[1]()
+    assert Hdf5Source(tmp_path / "a.h5").info.drop_counts == {"low_coverage": N}
+    run(intact, tmp_path / "b.h5", options(min_visible_keypoints=56))[1]()
+    assert Hdf5Source(tmp_path / "b.h5").info.drop_counts == {"few_keypoints": N}
+
+
+def test_resume_makes_only_what_is_missing_or_damaged(intact: Path, tmp_path: Path) -> None:
+    output = tmp_path / "a.h5"
+    parts, merge = run(intact, output, options())
+    reference = merge()
+    shards = sorted(parts.path.glob("*.h5"))
+    assert len(shards) == 3
+    shards[0].unlink()
+    shards[1].write_bytes(shards[1].read_bytes()[:-7])
+    (parts.path / f"{shards[2].name}.writing-1-aa").write_bytes(b"left over")
+    untouched = shards[2].stat().st_mtime_ns
+    assert run(intact, output, options(resume=True))[1]() == reference
+    assert shards[2].stat().st_mtime_ns == untouched
+    assert not list(parts.path.glob("*.writing-*"))
+
+
+def test_shard_that_is_not_what_its_manifest_says_is_refused_and_made_anew(
+    intact: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "a.h5"
+    parts, merge = run(intact, output, options())
+    shards = sorted(parts.path.glob("*.h5"))
+    shards[1].write_bytes(shards[0].read_bytes())
+    with pytest.raises(DataError, match=r"not what its manifest says.*--resume"):
+        merge()
+    assert not output.exists()
+    run(intact, output, options(resume=True))[1]()
+    assert len(Hdf5Source(output)) == N
+
+
+def test_resume_with_other_settings_is_refused_and_without_starts_anew(
+    intact: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "a.h5"
+    parts, _ = run(intact, output, options())
+    other = options(resume=True, jpeg_quality=60)
+    with pytest.raises(DataError, match=r"another jpeg_quality.*expected 60; found 95.*--resume"):
+        run(intact, output, other)
+    before = {path.name for path in parts.path.glob("*.h5")}
+    run(intact, output, options(jpeg_quality=60, limit=2))
+    assert before.isdisjoint(path.name for path in parts.path.glob("*.h5"))
+
+
+def test_manifest_that_is_cut_or_foreign_counts_as_missing(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    for content in (b"", b"{", b"[]", b'{"index": 1}'):
+        path.write_bytes(content)
+        assert ShardManifest.read(path) is None
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Mount disks of some kilobytes where this is allowed."""
+    mounted: list[Path] = []
+
+    def mount(kilobytes: int) -> Path:
+        place = tmp_path / f"disk_{kilobytes}"
+        place.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place)]
+        if (
+            shutil.which("mount") is None
+            or subprocess.run(command, capture_output=True, check=False).returncode
+        ):
+            pytest.skip("a small disk cannot be mounted without privileges")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_full_disk_is_a_clear_error_and_leaves_a_resumable_state(
+    intact: Path, tmp_path: Path, small_disk: Callable[[int], Path]
+) -> None:
+    disk = small_disk(128)
+    with pytest.raises(DataError, match=r"cannot be written.*No space left.*--resume"):
+        run(intact, disk / "a.h5", options())[1]()
+    assert not (disk / "a.h5").exists()
+    finished = len(list((disk / "a.h5.parts").glob("*.json"))) - 1
+    assert 0 < finished < 3
+    subprocess.run(["mount", "-o", "remount,size=9000k", str(disk)], check=True)
+    found = run(intact, disk / "a.h5", options(resume=True))[1]()
+    assert found == run(intact, tmp_path / "b.h5", options())[1]()
+
+
+def test_disk_too_full_for_the_merge_is_a_clear_error(
+    intact: Path, small_disk: Callable[[int], Path]
+) -> None:
+    disk = small_disk(240)
+    _, merge = run(intact, disk / "a.h5", options())
+    with pytest.raises(DataError, match=r"a\.h5.*(too full|No space left).*--resume"):
+        merge()
+    assert not (disk / "a.h5").exists()
+
+
+def test_output_that_cannot_be_written_is_a_clear_error(tmp_path: Path, intact: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot be written"):
+        run(intact, tmp_path / "file" / "a.h5", options())
