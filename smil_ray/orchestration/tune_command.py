@@ -154,7 +154,8 @@ def _say_end(outcome: "SweepOutcome", console: Console) -> None:
     from smil_ray.results.ranking import ranking_table
 
     console.print()
-    Console().print(ranking_table(outcome.leaderboard))
+    table = Console()
+    table.print(ranking_table(outcome.leaderboard, width=table.width))
     lines = {"sweep folder": str(outcome.folder)}
     report = outcome.folder / "report.html"
     if report.is_file():

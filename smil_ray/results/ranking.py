@@ -15,6 +15,8 @@ from smil_ray.tracking.run_dir import write_atomic
 
 TrialStatus = Literal["waiting", "running", "finished", "stopped", "failed"]
 LEADERBOARD_FILE = "leaderboard.json"
+WIDE = 140
+"""Characters of a terminal in which every setting gets its own column."""
 SAMPLE_ERRORS_FILE = "sample_errors.json"
 """In a trial's folder: the errors of single validation samples."""
 
@@ -161,15 +163,19 @@ def best_record(records: Sequence[TrialRecord], mode: Literal["min", "max"]) -> 
     return min(records, key=lambda record: (sign * (record.metric or 0.0), record.repeat))
 
 
-def ranking_table(board: Leaderboard, limit: int | None = None) -> Table:
-    """Return the ranked table for the terminal; failed trials come last with their reason."""
+def ranking_table(board: Leaderboard, limit: int | None = None, *, width: int = WIDE) -> Table:
+    """Return the ranked table for the terminal; failed trials come last with their reason.
+
+    In a terminal narrower than `WIDE` all settings share one column.
+    """
     table = Table(title=f"{board.sweep}: best {board.metric} ({board.mode})", title_justify="left")
     keys = searched_keys(board.trials)
     names = short_names(keys)
     table.add_column("#", justify="right")
     table.add_column("trial", no_wrap=True)
-    for key in keys:
-        table.add_column(names[key])
+    is_wide = width >= WIDE
+    for heading in list(names.values()) if is_wide and names else ["settings"]:
+        table.add_column(heading)
     table.add_column(board.metric.rpartition("/")[2], justify="right", no_wrap=True)
     table.add_column("epochs", justify="right")
     table.add_column("time", justify="right")
@@ -180,16 +186,16 @@ def ranking_table(board: Leaderboard, limit: int | None = None) -> Table:
         table.add_row(
             str(place),
             best.name,
-            *(show(config.labels.get(key)) for key in keys),
+            *_settings(config.labels, names, is_wide=is_wide),
             f"{config.metric:.4g}{spread}",
             show(best.epochs) + (" (stopped)" if best.status == "stopped" else ""),
             duration(config.seconds),
             style="bold green" if place == 1 else None,
         )
     for record in board.failed:
-        shown = [show(record.labels.get(key)) for key in keys]
-        reason = record.reason or record.status
-        table.add_row("-", record.name, *shown, "-", reason[:60], "", style="dim")
+        shown = _settings(record.labels, names, is_wide=is_wide)
+        shown[-1] += f": {record.reason}" if record.reason else ""
+        table.add_row("-", record.name, *shown, record.status, "", "", style="dim")
     return table
 
 
@@ -232,6 +238,13 @@ def duration(seconds: float) -> str:
 def is_number(value: float | None) -> bool:
     """Return whether `value` is there and finite."""
     return value is not None and math.isfinite(value)
+
+
+def _settings(labels: Mapping[str, Any], names: Mapping[str, str], *, is_wide: bool) -> list[str]:
+    if is_wide and names:
+        return [show(labels.get(key)) for key in names]
+    given = [f"{name}={show(labels[key])}" for key, name in names.items() if key in labels]
+    return [" ".join(given)]
 
 
 def _is_unique(ending: str, keys: Sequence[str]) -> bool:

@@ -9,11 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import cv2
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from smil_ray.errors import DataError
 from smil_ray.results import report_plots
 from smil_ray.results.bootstrap import Interval, paired_difference
-from smil_ray.results.evaluate import SHOWN
+from smil_ray.results.evaluate import HIGHER_IS_BETTER, SHOWN
 from smil_ray.results.ranking import (
     SAMPLE_ERRORS_FILE,
     Leaderboard,
@@ -39,6 +41,7 @@ class Row:
     place: int
     trial: str
     colour: str
+    settings: str
     cells: list[str]
     metric: str
     epochs: str
@@ -80,7 +83,7 @@ def _content(folder: Path, board: Leaderboard) -> dict[str, Any]:
     curves = [_curve(folder, board, config, place) for place, config in enumerate(ranked)]
     differences = _differences(folder, ranked)
     rows = [
-        _row(board, config, keys, place, differences.get(config.index))
+        _row(board, config, names, place, differences.get(config.index))
         for place, config in enumerate(ranked)
     ]
     varied = [key for key in keys if len({show(curve.labels.get(key)) for curve in curves}) > 1]
@@ -100,7 +103,7 @@ def _content(folder: Path, board: Leaderboard) -> dict[str, Any]:
             report_plots.setting_plot(curves, key, names[key], caption) for key in varied
         ],
         "cost": report_plots.cost_plot(curves, caption, board.mode),
-        "evaluation": _evaluation(board),
+        "evaluation": _evaluation(board, board.metric.rpartition("/")[2]),
         "pictures": _pictures(folder, board),
         "winner": folder.resolve() / str((board.final or {}).get("folder", "")),
         "winner_config": _text(
@@ -127,7 +130,7 @@ def _curve(folder: Path, board: Leaderboard, config: RankedConfig, place: int) -
 def _row(
     board: Leaderboard,
     config: RankedConfig,
-    keys: Sequence[str],
+    names: Mapping[str, str],
     place: int,
     difference: Interval | None,
 ) -> Row:
@@ -141,7 +144,12 @@ def _row(
         place=place + 1,
         trial=best.name,
         colour=report_plots.colour_of(place),
-        cells=[show(config.labels.get(key)) for key in keys],
+        settings=", ".join(
+            f"{name} {show(config.labels[key])}"
+            for key, name in names.items()
+            if key in config.labels
+        ),
+        cells=[show(config.labels.get(key)) for key in names],
         metric=f"{config.metric:.4g}{spread}",
         epochs=show(best.epochs) + (" (stopped)" if best.status == "stopped" else ""),
         time=duration(config.seconds),
@@ -182,8 +190,7 @@ def _summary(board: Leaderboard, rows: Sequence[Row], caption: str) -> str:
     if not rows:
         return "No trial can be ranked: all failed, or none has ended yet."
     first = rows[0]
-    settings = ", ".join(first.cells)
-    text = f"{first.trial} ({settings}) is in the first place with {caption} {first.metric}."
+    text = f"{first.trial} ({first.settings}) is in the first place with {caption} {first.metric}."
     judged = [row for row in rows[1:] if row.is_distinct is not None]
     alike = [row.trial for row in judged if not row.is_distinct]
     if alike:
@@ -208,7 +215,7 @@ def _numbers(board: Leaderboard) -> list[tuple[str, str]]:
     ]
 
 
-def _evaluation(board: Leaderboard) -> dict[str, Any] | None:
+def _evaluation(board: Leaderboard, metric: str) -> dict[str, Any] | None:
     """Return the winner's figures beside the baselines': heading, columns, rows."""
     found = (board.final or {}).get("metrics") or {}
     figures: Mapping[str, Mapping[str, float]] = found.get("figures") or {}
@@ -221,10 +228,28 @@ def _evaluation(board: Leaderboard) -> dict[str, Any] | None:
         if figures[columns[0]].get(key) is not None
     ]
     return {
+        "warning": _warning(figures, metric),
         "heading": f"{found['n_samples']} held-out samples ({found['split']} split)",
         "columns": columns,
         "rows": rows,
     }
+
+
+def _warning(figures: Mapping[str, Mapping[str, float]], metric: str) -> str:
+    """Return a warning if the winner does no better than a baseline, else nothing."""
+    (winner, ours), *baselines = figures.items()
+    sign = -1 if metric.startswith(HIGHER_IS_BETTER) else 1
+    lost = [
+        name
+        for name, theirs in baselines
+        if metric in ours and metric in theirs and sign * ours[metric] >= sign * theirs[metric]
+    ]
+    if not lost:
+        return ""
+    return (
+        f"The {winner} is not better than the {' and the '.join(lost)} by {metric}: it has not "
+        "learnt the task. Train longer or on more samples before trusting this ranking."
+    )
 
 
 def _pictures(folder: Path, board: Leaderboard) -> list[tuple[str, str]]:
@@ -245,7 +270,12 @@ def _pictures(folder: Path, board: Leaderboard) -> list[tuple[str, str]]:
 
 
 def _embedded(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+    """Return a picture as text, as JPEG because the page would be many megabytes otherwise."""
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise DataError(f"{path} is not a picture")
+    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
 
 
 def _text(path: Path) -> str:

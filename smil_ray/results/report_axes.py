@@ -8,6 +8,7 @@ from typing import Any
 from smil_ray.results.ranking import show
 
 MAX_LABEL = 22
+MAX_CHOICES = 6
 
 
 @dataclass(frozen=True)
@@ -19,19 +20,36 @@ class Axis:
         high: Largest number.
         is_log: Whether equal ratios have equal lengths.
         categories: Names in their order, in place of numbers.
+        is_whole: Whether ticks are at whole numbers only.
     """
 
     low: float = 0.0
     high: float = 1.0
     is_log: bool = False
     categories: tuple[str, ...] = ()
+    is_whole: bool = False
 
     @classmethod
-    def of(cls, values: Sequence[Any], *, pad: float = 0.05, from_zero: bool = False) -> "Axis":
-        """Return the axis that holds `values`: numbers if all are, else categories."""
+    def of(
+        cls,
+        values: Sequence[Any],
+        *,
+        pad: float = 0.05,
+        from_zero: bool = False,
+    ) -> "Axis":
+        """Return the axis that holds `values`: numbers if all are, else categories.
+
+        A few whole numbers, such as layers, are categories too.
+        """
         present = [value for value in values if value is not None]
-        if not present or not all(_is_number(value) for value in present):
-            return cls(categories=tuple(dict.fromkeys(_category(value) for value in values)))
+        distinct = set(map(_category, values))
+        is_few = len(distinct) <= MAX_CHOICES and all(isinstance(v, int) for v in present)
+        if is_few or not all(_is_number(value) for value in present):
+            order = sorted(
+                set(present), key=lambda v: (not _is_number(v), v if _is_number(v) else 0, str(v))
+            )
+            names = [_category(value) for value in order]
+            return cls(categories=tuple(dict.fromkeys([*names, *sorted(distinct - set(names))])))
         low, high = float(min(present)), float(max(present))
         if low > 0 and high / low >= 20 and not from_zero:
             factor = (high / low) ** pad
@@ -60,6 +78,9 @@ class Axis:
     def _linear_values(self, most: int) -> list[float]:
         rough = (self.high - self.low) / most
         power = 10.0 ** math.floor(math.log10(rough))
+        if self.is_whole:
+            rough = max(rough, 1.0)
+            power = 10.0 ** math.floor(math.log10(rough))
         step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
         first = math.ceil(self.low / step)
         last = math.floor(self.high / step + 1e-9)

@@ -111,7 +111,8 @@ def learning_curves(curves: Sequence[Curve], metric: str) -> str:
     points = [point for curve in curves for point in curve.points]
     if not points:
         return ""
-    x = Axis.of([epoch for epoch, _ in points], pad=0.02)
+    epochs = [epoch for epoch, _ in points]
+    x = Axis(min(epochs) - 0.05, max(epochs) + 0.05, is_whole=True)
     y = Axis.of([value for _, value in points])
     canvas = Canvas(860, 360, (14, 16, 46, 66))
     canvas.axes(x, y, "finished epochs", metric)
@@ -130,7 +131,7 @@ def parallel_coordinates(
     """Return one line per configuration through its settings to its metric."""
     if not curves or not keys:
         return ""
-    canvas = Canvas(860, 340, (34, 76, 20, 76))
+    canvas = Canvas(1000, 350, (34, 80, 20, 160))
     columns = [*keys, metric]
     axes = {key: Axis.of([curve.labels.get(key) for curve in curves], pad=0.08) for key in keys}
     axes[metric] = Axis.of([curve.metric for curve in curves], pad=0.08)
@@ -147,9 +148,9 @@ def parallel_coordinates(
         canvas.line(path, curve.colour, stroke_width=width, opacity=opacity, title=curve.name)
     for number, key in enumerate(columns):
         canvas.line([(places[key], 0), (places[key], 1)], INK)
-        title = names.get(key, key.rpartition("/")[2])
-        canvas.text(canvas.x(places[key]), 18, title, font_weight="600")
         is_last = number == len(columns) - 1
+        title = metric.partition(" [")[0] if is_last else names[key]
+        canvas.text(canvas.x(places[key]), 18, title, font_weight="600")
         for place, label in axes[key].ticks():
             shift, anchor = (7, "start") if is_last else (-7, "end")
             if number and not is_last:
