@@ -35,6 +35,15 @@ def _add_synth(commands: Commands) -> None:
     synth.add_argument("--out-of-frame", type=fraction, default=0.12)
     synth.add_argument("--motion-blur", type=fraction, default=0.1)
     synth.add_argument("--noise", type=fraction, default=0.5, help="sensor noise, 0 to 1")
+    synth.add_argument(
+        "--clutter", type=fraction, default=1.0, help="share of busy backgrounds (default all)"
+    )
+    synth.add_argument(
+        "--lowest-view-deg",
+        type=float,
+        default=-35.0,
+        help="least elevation of the camera above the animal; 60 is from above (default -35)",
+    )
     synth.add_argument("--subjects", type=count, default=1, help="most animals in a picture")
     synth.add_argument("--num-workers", type=count, help="processes (default: one a core)")
 
@@ -108,6 +117,8 @@ def _synth(arguments: argparse.Namespace) -> int:
         out_of_frame=arguments.out_of_frame,
         motion_blur=arguments.motion_blur,
         noise=arguments.noise,
+        clutter=arguments.clutter,
+        lowest_view_deg=arguments.lowest_view_deg,
         subjects=arguments.subjects,
     )
     workers = arguments.num_workers or os.cpu_count() or 1

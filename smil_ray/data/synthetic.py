@@ -25,7 +25,12 @@ from smil_ray.data.synthetic_animal import PosedAnimal, Studio, pose_animal
 from smil_ray.data.synthetic_appearance import apply_camera
 from smil_ray.data.synthetic_json import CameraTruth, batch_data, iteration_data
 from smil_ray.data.synthetic_picture import paint
-from smil_ray.data.synthetic_scene import NEAREST, draw_animal, draw_camera
+from smil_ray.data.synthetic_scene import (
+    LOWEST_VIEW_DEG,
+    NEAREST,
+    draw_animal,
+    draw_camera,
+)
 from smil_ray.errors import ConfigError
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -45,6 +50,8 @@ class SynthOptions(Settings):
         out_of_frame: Probability that the animal is partly outside the picture.
         motion_blur: Probability of motion blur.
         noise: Strength of the sensor noise, 0 to 1.
+        clutter: Probability of a background with things in it, rather than a studio backdrop.
+        lowest_view_deg: Least elevation of the camera above the animal; 60: from above only.
         subjects: Most animals in a picture; the first is the one that the camera frames.
         jpeg_quality: 1-100.
     """
@@ -58,6 +65,8 @@ class SynthOptions(Settings):
     out_of_frame: Probability = 0.12
     motion_blur: Probability = 0.1
     noise: Probability = 0.5
+    clutter: Probability = 1.0
+    lowest_view_deg: Annotated[float, Field(ge=LOWEST_VIEW_DEG, le=85.0)] = LOWEST_VIEW_DEG
     subjects: Annotated[int, Field(ge=1, le=10)] = 1
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 92
 
@@ -109,7 +118,9 @@ def render_sample(studio: Studio, options: SynthOptions, index: int) -> SampleFi
     streams = SeedSequence([options.seed, index]).spawn(4)
     scene_rng, look_rng, clutter_rng, camera_rng = map(np.random.default_rng, streams)
     animals, camera = draw_scene(scene_rng, look_rng, studio, options)
-    picture, ids = paint(look_rng, clutter_rng, studio, animals, camera, options.occlusion)
+    picture, ids = paint(
+        look_rng, clutter_rng, studio, animals, camera, options.occlusion, options.clutter
+    )
     picture = apply_camera(
         camera_rng, picture, motion_blur=options.motion_blur, noise=options.noise
     )
@@ -140,7 +151,13 @@ def draw_scene(
     """Return animals and a camera that frames the first; none is too near the lens."""
     first = draw_animal(scene_rng, studio.anatomy)
     animals = [pose_animal(studio, first, look_rng)]
-    camera = draw_camera(scene_rng, animals[0].vertices, options.image_size, options.out_of_frame)
+    camera = draw_camera(
+        scene_rng,
+        animals[0].vertices,
+        options.image_size,
+        options.out_of_frame,
+        options.lowest_view_deg,
+    )
     wanted = int(scene_rng.integers(1, options.subjects + 1))
     for _ in range(_MAX_ATTEMPTS * (wanted - 1)):
         if len(animals) == wanted:

@@ -66,9 +66,9 @@ def noise_field(rng: Generator, size: int, cells: int, octaves: int = 4) -> np.n
     return (field - low) / max(high - low, 1e-6)
 
 
-def draw_background(rng: Generator, size: int) -> Picture:
-    """Return a random square background."""
-    names = list(BACKGROUNDS)
+def draw_background(rng: Generator, size: int, clutter: float = 1.0) -> Picture:
+    """Return a random square background; with probability 1 - `clutter` a studio backdrop."""
+    names = list(BACKGROUNDS) if rng.random() < clutter else ["gradient"]
     picture = BACKGROUNDS[names[rng.integers(len(names))]](rng, size, Palette.draw(rng))
     if rng.random() < 0.5:  # Depth of field: what is behind the animal is out of focus.
         sigma = rng.uniform(0.3, 4.0) * size / 384

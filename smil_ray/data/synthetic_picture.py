@@ -22,6 +22,7 @@ def paint(
     animals: list[PosedAnimal],
     camera: CameraTruth,
     occlusion: float,
+    clutter: float = 1.0,
 ) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
     """Return the picture before the camera's effects, and the subject id of every pixel.
 
@@ -32,13 +33,14 @@ def paint(
         animals: In the order of their ids 1, 2, ...
         camera: Size, place and direction.
         occlusion: Probability that something lies in front of the first animal.
+        clutter: Probability of a background with things in it.
     """
     size = camera.size
     light = draw_light(look_rng)
     vertices = np.concatenate([animal.vertices for animal in animals])
     n_verts, n_faces = len(studio.template), len(studio.faces)
     faces = np.concatenate([studio.faces + n_verts * k for k in range(len(animals))])
-    picture = draw_background(clutter_rng, size)
+    picture = draw_background(clutter_rng, size, clutter)
     if clutter_rng.random() < 0.7:
         picture = _shadowed(picture, vertices, faces, camera, light)
     cam = camera.to_camera(vertices)

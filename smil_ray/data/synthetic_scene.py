@@ -18,6 +18,8 @@ from smil_ray.data.synthetic_json import CameraTruth
 
 FOV_RANGE_DEG = (10.0, 57.0)
 FILL_RANGE = (0.25, 0.9)
+LOWEST_VIEW_DEG = -35.0
+HIGHEST_VIEW_DEG = 89.0
 NEAREST = 1.1
 """Nothing comes closer to the camera (model units); Unreal clips at 1.0."""
 LARGEST_BONE_SCALE = 1.3
@@ -101,14 +103,19 @@ def draw_animal(rng: Generator, anatomy: Anatomy, beside: AnimalDraw | None = No
 
 
 def draw_camera(
-    rng: Generator, vertices: Float[np.ndarray, "n 3"], size: int, out_of_frame: float
+    rng: Generator,
+    vertices: Float[np.ndarray, "n 3"],
+    size: int,
+    out_of_frame: float,
+    lowest_view_deg: float = LOWEST_VIEW_DEG,
 ) -> CameraTruth:
     """Return a camera that sees the animal, mostly from above or from the side.
 
     The animal's larger extent fills 25 to 90 % of the picture. It lies inside the frame, except
-    with probability `out_of_frame`: then up to 40 % of its box lie outside.
+    with probability `out_of_frame`: then up to 40 % of its box lie outside. No camera stands lower
+    than `lowest_view_deg` above the animal's horizon; 90 is straight above.
     """
-    axes = _view_axes(rng)
+    axes = _view_axes(rng, lowest_view_deg)
     fov_deg = float(np.exp(rng.uniform(*np.log(FOV_RANGE_DEG))))
     focal = 0.5 / math.tan(math.radians(fov_deg) / 2.0)
     centre = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
@@ -191,15 +198,17 @@ def _draw_trans_weights(rng: Generator, anatomy: Anatomy) -> np.ndarray:
     return weights * min(1.0, LARGEST_SHIFT * anatomy.body_length / max(change, 1e-9))
 
 
-def _view_axes(rng: Generator) -> np.ndarray:
-    """Columns left, up, forward of a camera in the world."""
+def _view_axes(rng: Generator, lowest_deg: float) -> np.ndarray:
+    """Columns left, up, forward of a camera in the world, at `lowest_deg` or higher."""
     kind = rng.random()
     if kind < 0.80:
-        elevation = math.radians(rng.triangular(15.0, 55.0, 89.0))
+        elevation_deg = rng.triangular(15.0, 55.0, HIGHEST_VIEW_DEG)
     elif kind < 0.95:
-        elevation = math.radians(rng.uniform(0.0, 20.0))
+        elevation_deg = rng.uniform(0.0, 20.0)
     else:
-        elevation = math.radians(rng.uniform(-35.0, 0.0))
+        elevation_deg = rng.uniform(LOWEST_VIEW_DEG, 0.0)
+    share = (elevation_deg - LOWEST_VIEW_DEG) / (HIGHEST_VIEW_DEG - LOWEST_VIEW_DEG)
+    elevation = math.radians(lowest_deg + share * (HIGHEST_VIEW_DEG - lowest_deg))
     azimuth = rng.uniform(0.0, 2.0 * math.pi)
     upright = rng.random() < 0.6
     roll = rng.normal(0.0, 0.25) if upright else rng.uniform(-math.pi, math.pi)
