@@ -10,7 +10,6 @@ import argparse
 import os
 import platform
 import re
-import statistics
 import subprocess
 import time
 from collections.abc import Callable
@@ -55,7 +54,7 @@ def main() -> None:
         "## Geometry",
         "",
         f"`python benchmarks/geometry.py`, {machine()}; {arguments.threads} threads unless said.",
-        "Medians; (cpu) is time summed over cores, which other load changes little.",
+        "Shortest of many; (cpu) is time summed over cores, which other load changes little.",
         "",
         *silhouettes_against_pytorch3d(models, arguments.threads),
         "",
@@ -126,7 +125,7 @@ def body_model(models: list[SmilModel], threads: int) -> list[str]:
     for model in models:
         for batch in (1, 8, 32):
             times = [
-                median_ms(partial(pose, model, batch, vertices=vertices, gradient=gradient))
+                best_ms(partial(pose, model, batch, vertices=vertices, gradient=gradient))
                 for vertices in (False, True)
                 for gradient in (False, True)
             ]
@@ -138,14 +137,14 @@ def body_model(models: list[SmilModel], threads: int) -> list[str]:
 def silhouette_ms(
     model: SmilModel, batch: int, size: int, backend: str, at_most: int = 200
 ) -> Times:
-    """Return the median time of one forward + backward, first call left out."""
+    """Return the shortest time of one forward + backward, first call left out."""
     xy, depth = seen_from_front(model, batch)
 
     def step() -> None:
         points = xy.clone().requires_grad_()
         soft_silhouette(points, depth, model.faces, size, size, backend=backend).mean().backward()
 
-    return median_ms(step, at_most)
+    return best_ms(step, at_most)
 
 
 def seen_from_front(model: SmilModel, batch: int) -> tuple[Tensor, Tensor]:
@@ -193,8 +192,8 @@ def pose(model: SmilModel, batch: int, *, vertices: bool, gradient: bool) -> Non
         result.square().sum().backward()
 
 
-def median_ms(step: Callable[[], None], at_most: int = 200, seconds: float = 2.0) -> Times:
-    """Return median durations over up to `seconds`, after one call that warms up."""
+def best_ms(step: Callable[[], None], at_most: int = 200, seconds: float = 2.0) -> Times:
+    """Return the shortest durations within `seconds`, after one call that warms up."""
     wall: list[float] = []
     cpu: list[float] = []
     first = _timed(step)
@@ -204,7 +203,7 @@ def median_ms(step: Callable[[], None], at_most: int = 200, seconds: float = 2.0
         cpu.append(once[1])
     if not wall:
         return Times(1000 * first[0], 1000 * first[1])
-    return Times(1000 * statistics.median(wall), 1000 * statistics.median(cpu))
+    return Times(1000 * min(wall), 1000 * min(cpu))
 
 
 def _timed(step: Callable[[], None]) -> tuple[float, float]:

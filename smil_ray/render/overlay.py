@@ -167,7 +167,7 @@ def contact_sheet(
         if labels is not None:
             strip = np.full((bar, edge, 3), 32, dtype=np.uint8)
             place = np.array([3.0, bar * 0.72])
-            _text(strip, labels[n], place, bar / 30.0, (235, 235, 235), outline=False)
+            _text(strip, labels[n], place, bar / 30.0, (235, 235, 235), shadow=False)
             sheet[top + edge : top + edge + bar, left : left + edge] = strip
     return sheet
 
@@ -217,13 +217,14 @@ def _text(
     scale: float,
     color: Color,
     *,
-    outline: bool = True,
+    shadow: bool = True,
 ) -> None:
-    """Write at the baseline `place`; a dark outline keeps it readable on any picture."""
+    """Write at the baseline `place`; a dark shadow keeps it readable on any picture."""
     where = (round(float(place[0])), round(float(place[1])))
     font = cv2.FONT_HERSHEY_SIMPLEX
-    if outline:
-        cv2.putText(canvas, text, where, font, scale, (0, 0, 0), 3, cv2.LINE_AA)
+    if shadow:
+        below = (where[0] + 1, where[1] + 1)
+        cv2.putText(canvas, text, below, font, scale, (0, 0, 0), 1, cv2.LINE_AA)
     cv2.putText(canvas, text, where, font, scale, color, 1, cv2.LINE_AA)
 
 
@@ -235,7 +236,7 @@ def _legend(canvas: np.ndarray, entries: Sequence[tuple[Color, str]]) -> None:
     panel = canvas[: step * len(entries) + step // 2, : round(17 * scale * longest) + 8]
     panel //= 3
     for line, (color, text) in enumerate(entries):
-        _text(canvas, text, np.array([4.0, step * (line + 1.0)]), scale, color)
+        _text(canvas, text, np.array([4.0, step * (line + 1.0)]), scale, color, shadow=False)
 
 
 def _fit(image: np.ndarray, edge: int) -> np.ndarray:

@@ -48,9 +48,10 @@ class _Silhouette(torch.autograd.Function):
     def forward(
         ctx: Any, xy: Tensor, depth: Tensor, faces: Tensor, height: int, width: int, sigma: float
     ) -> Tensor:
-        points = fractions_to_ndc(xy.detach().double().cpu(), height, width).numpy()
-        index = np.ascontiguousarray(faces.detach().cpu().numpy(), dtype=np.int64)
-        z = depth.detach().double().cpu().numpy()
+        # One memory layout, so that the kernels are compiled once.
+        points = _as_array(fractions_to_ndc(xy.detach().double(), height, width), np.float64)
+        index = _as_array(faces, np.int64)
+        z = _as_array(depth, np.float64)
         boxes = np.empty((len(points), len(index), 4), dtype=np.int32)
         clear = np.ones((len(points), height, width))
         bands = _forward_tasks(points, z, index, boxes, clear, sigma)
@@ -66,15 +67,21 @@ class _Silhouette(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         points, index, boxes, clear, sigma = ctx.saved
         height, width = ctx.size
-        upstream = grads[0].detach().double().cpu().numpy()
+        upstream = _as_array(grads[0], np.float64)
         # d value / d distance = -clear * p / sigma; p is left to the kernel.
-        weights = np.ascontiguousarray(-upstream * clear / sigma)
+        weights = -upstream * clear / sigma
         per_face = np.zeros((len(points), len(index), 3, 2))
         _run(_backward_tasks(points, index, boxes, weights, per_face, sigma))
         gradient = np.zeros_like(points)
         gather(per_face, index, gradient)
         gradient *= np.array([width, height]) * (2.0 / min(height, width))
         return torch.from_numpy(gradient).to(grads[0]), None, None, None, None, None
+
+
+def _as_array(values: Tensor, dtype: type) -> np.ndarray:
+    # bfloat16 has no numpy counterpart.
+    wide = values.double() if values.is_floating_point() else values
+    return np.ascontiguousarray(wide.detach().cpu().numpy(), dtype=dtype)
 
 
 def _forward_tasks(

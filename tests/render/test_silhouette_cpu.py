@@ -122,6 +122,16 @@ def test_gradient_for_depth_is_none_and_inputs_stay_untouched(scene: Scene):
     assert torch.equal(xy.detach(), before)
 
 
+def test_memory_layout_of_the_points_does_not_matter(scene: Scene):
+    xy, depth, faces = scene(2)
+    turned = xy.permute(2, 1, 0).contiguous().permute(2, 1, 0)
+    assert not turned.is_contiguous()
+    found, gradient = with_gradient(turned, depth.T.contiguous().T, faces.int(), 16, 16, "cpu")
+    expected, expected_gradient = with_gradient(xy, depth, faces, 16, 16, "cpu")
+    assert torch.equal(found, expected)
+    assert torch.equal(gradient, expected_gradient)
+
+
 def _draw_in_child(arguments, results):
     results.put(soft_silhouette(*arguments).numpy())
 
