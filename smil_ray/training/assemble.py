@@ -63,6 +63,8 @@ def assemble(
     objective.check(data.presence_counts())
     splits = _splits(config, data)
     statistics = target_statistics(data, splits.train)
+    # Asking for the backbone's facts draws random numbers, but only the first time.
+    backbone_spec(config.model.backbone.name, config.model.backbone.input_size)
     torch.manual_seed(config.train.seed)
     regressor = build_regressor(
         config.model,

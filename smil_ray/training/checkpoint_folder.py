@@ -23,14 +23,14 @@ class Entry:
 
     path: Path
     step: int
-    epoch: float
+    epoch: int
     value: float | None
 
 
 def entries(folder: Path) -> list[Entry]:
     """Return the checkpoints of a folder by step; folders without a readable meta are left out."""
     found = []
-    for path in sorted(folder.glob("[!.]*/")):
+    for path in sorted(path for path in folder.glob("[!.]*") if path.is_dir()):
         try:
             meta = read_meta(path)
         except CheckpointError as error:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch.utils.data import Dataset
 
@@ -13,6 +13,7 @@ from smil_ray.losses.objective import Objective
 from smil_ray.models.regressor import Regressor, TargetStatistics
 
 
+@runtime_checkable
 class SampleSource(Protocol):
     """What training needs from a data set; `data.dataset.SmilDataset` is one."""
 

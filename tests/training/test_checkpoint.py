@@ -1,0 +1,131 @@
+import errno
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from smil_ray.config import Config
+from smil_ray.errors import CheckpointError
+from smil_ray.training import checkpoint_files
+from smil_ray.training.checkpoint_files import (
+    META,
+    STATE,
+    WEIGHTS,
+    load_checkpoint,
+    save_checkpoint,
+)
+from smil_ray.training.checkpoint_folder import best_entry, entries, last_entry, load_newest, prune
+
+
+def save(folder: Path, epoch: int, value: float | None = None) -> Path:
+    return save_checkpoint(
+        folder / f"epoch_{epoch:04d}",
+        weights={"w": torch.full((3,), float(epoch))},
+        state={"position": {"step": epoch * 10}, "moments": [torch.ones(2)]},
+        config=Config(),
+        meta={"step": epoch * 10, "epoch": epoch, "select_value": value, "metrics": {}},
+    )
+
+
+def test_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+    found = load_checkpoint(save(tmp_path, 3, 1.5))
+    assert found.weights["w"].tolist() == [3.0] * 3
+    assert found.state["position"] == {"step": 30}
+    assert found.meta["select_value"] == 1.5
+    assert (found.path / "config.yaml").is_file()
+
+
+def test_checkpoint_written_twice_is_replaced(tmp_path: Path) -> None:
+    save(tmp_path, 3, 1.5)
+    assert load_checkpoint(save(tmp_path, 3, 2.5)).meta["select_value"] == 2.5
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch_0003"]
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, STATE, "config.yaml"])
+@pytest.mark.parametrize("damage", ["truncate", "zero"])
+def test_checkpoint_damaged_file_is_named(tmp_path: Path, name: str, damage: str) -> None:
+    file = save(tmp_path, 1) / name
+    content = file.read_bytes()
+    half = len(content) // 2
+    file.write_bytes(content[:half] if damage == "truncate" else content[:half] + bytes(half))
+    with pytest.raises(CheckpointError, match=name):
+        load_checkpoint(file.parent)
+
+
+def test_checkpoint_without_meta_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path, 1)
+    (path / META).unlink()
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        load_checkpoint(path)
+
+
+def test_checkpoint_state_with_code_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path, 1)
+    torch.save({"evil": Path("x")}, path / STATE)
+    meta = json.loads((path / META).read_text())
+    meta["sha256"][STATE] = checkpoint_files._hash(path / STATE)
+    (path / META).write_text(json.dumps(meta))
+    with pytest.raises(CheckpointError, match=STATE):
+        load_checkpoint(path)
+
+
+def test_newest_truncated_gives_the_one_before_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(tmp_path, 1)
+    weights = save(tmp_path, 2) / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-4])
+    with caplog.at_level(logging.WARNING):
+        found = load_newest(tmp_path)
+    assert found is not None
+    assert found.path.name == "epoch_0001"
+    assert "epoch_0002" in caplog.text
+    assert "epoch_0001" in caplog.text
+
+
+def test_newest_of_only_damaged_ones_is_an_error(tmp_path: Path) -> None:
+    (save(tmp_path, 1) / STATE).write_bytes(b"")
+    with pytest.raises(CheckpointError, match="No checkpoint"):
+        load_newest(tmp_path)
+
+
+def test_newest_of_an_empty_folder_is_none(tmp_path: Path) -> None:
+    assert load_newest(tmp_path) is None
+
+
+def test_prune_keeps_best_and_last_two(tmp_path: Path) -> None:
+    for epoch, value in enumerate([3.0, 1.0, 2.0, 4.0, None, 5.0], start=1):
+        save(tmp_path, epoch, value)
+    prune(tmp_path, "min", keep_best=1)
+    assert [entry.epoch for entry in entries(tmp_path)] == [2, 5, 6]
+    best, last = best_entry(tmp_path, "min"), last_entry(tmp_path)
+    assert best is not None
+    assert last is not None
+    assert (best.epoch, last.epoch) == (2, 6)
+    index = json.loads((tmp_path / "index.json").read_text())
+    assert (index["best"], index["last"]) == ("epoch_0002", "epoch_0006")
+
+
+def test_best_of_max_mode_is_the_greatest(tmp_path: Path) -> None:
+    for epoch, value in enumerate([3.0, 1.0, 3.0], start=1):
+        save(tmp_path, epoch, value)
+    best = best_entry(tmp_path, "max")
+    assert best is not None
+    assert best.epoch == 1
+
+
+def test_save_on_a_full_disk_leaves_the_old_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, 1)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint_files, "save_file", full)
+    with pytest.raises(CheckpointError, match=r"epoch_0002.*No space left.*resume"):
+        save(tmp_path, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch_0001"]
+    assert load_newest(tmp_path) is not None
