@@ -260,6 +260,12 @@ class RunConfig(Settings):
     use_gpu: Literal["auto", "yes", "no"] = "auto"
     max_failures: Annotated[int, Field(ge=0)] = 2
 
+    @field_validator("use_gpu", mode="before")
+    @classmethod
+    def _accept_yaml_booleans(cls, value: Any) -> Any:
+        """Accept yes and no without quotes, which YAML 1.1 reads as booleans."""
+        return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+
 
 class TrackingConfig(Settings):
     """MLflow: `uri` null means MLFLOW_TRACKING_URI, or sqlite `mlflow.db` in this folder."""

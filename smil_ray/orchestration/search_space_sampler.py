@@ -1,7 +1,7 @@
 """Where the next trial of a sweep comes from: a list of points, or Optuna's suggestions."""
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import optuna
 
@@ -10,6 +10,7 @@ from smil_ray.orchestration.search_space import Point, draw, list_points
 from smil_ray.sweep_config import ParameterSpace, SweepConfig
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Gives points one after the other and may learn from their results."""
 

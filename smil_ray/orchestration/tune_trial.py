@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ray import tune
 
@@ -36,6 +36,7 @@ process is none of them; such a trial starts again from its last checkpoint."""
 POLL_S = 0.5
 
 
+@runtime_checkable
 class TrainTrial(Protocol):
     """Trains one configuration into its run folder.
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from smil_ray.config_io import flatten, read_yaml
 from smil_ray.tracking.sync_metrics import MetricPoint, TrackingError, read_rows
@@ -26,6 +26,7 @@ STATUSES: dict[str, Status] = {
 }
 
 
+@runtime_checkable
 class RunTracker(Protocol):
     """What of `tracker.Tracker` is used here."""
 
