@@ -20,8 +20,10 @@ _REMEDIES = {
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, sync_folder: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success sync it and put it in `path`'s place.
+
+    With `sync_folder` the new name, too, survives a power failure.
 
     Raises:
         DataError: The file cannot be written, for instance because the disk is full. What was
@@ -32,7 +34,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         sync(temporary)
         temporary.replace(path)
-        sync(path.parent)
+        if sync_folder:
+            sync(path.parent)
     except (OSError, RuntimeError) as error:
         # h5py reports a full disk as OSError while writing and RuntimeError while closing.
         raise write_error(path, error) from error
@@ -42,12 +45,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, completely or not at all.
+    """Write `data` to `path`, completely or not at all; for files that can be made again.
 
     Raises:
         DataError: See `replacing`.
     """
-    with replacing(path) as temporary:
+    with replacing(path, sync_folder=False) as temporary:
         temporary.write_bytes(data)
 
 

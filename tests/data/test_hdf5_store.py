@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from smil_ray.core.batch import LABELS, Sample
 from smil_ray.data import hdf5_schema as schema
 from smil_ray.data.hdf5_merge import StoreSize, merge, write_shard
+from smil_ray.data.hdf5_reading import dataset_at
 from smil_ray.data.hdf5_schema import Drop
 from smil_ray.data.hdf5_store import Hdf5Source, read_drops, verify
 from smil_ray.data.hdf5_table import encode_samples
@@ -196,9 +197,9 @@ def test_damaged_picture_is_an_error_that_names_the_sample(tmp_path: Path) -> No
     path = tmp_path / "a.h5"
     write(path, [make_sample(i) for i in range(4)])
     with h5py.File(path, "r+") as file:
-        offsets = file[schema.RGB_OFFSETS][...]
-        place = int(offsets[2] + offsets[3]) // 2
-        file[schema.RGB_BLOB][place] ^= 0xFF
+        offsets = dataset_at(file, schema.RGB_OFFSETS)[...]
+        place, blob = int(offsets[2] + offsets[3]) // 2, dataset_at(file, schema.RGB_BLOB)
+        blob[place] = blob[place] ^ 0xFF
     source = Hdf5Source(path)
     source.read([0, 1, 3])
     with pytest.raises(DataError, match=r"sample 2 .*s_00002.*checksum"):
