@@ -21,35 +21,45 @@ class KinematicPlan:
         order: Joints sorted by depth.
         inverse: Position of each joint in `order`.
         sizes: Number of joints at each depth.
-        parents: For each depth below the root, the parent's position within the depth above.
+        parents: For each depth below the root, the parents' positions within the depth above;
+            None where they are the first ones in order.
         all_parents: Parent of each joint, the root's own index for the root.
     """
 
     order: Int64[Tensor, " n_joints"]
     inverse: Int64[Tensor, " n_joints"]
     sizes: tuple[int, ...]
-    parents: tuple[Tensor, ...]
+    parents: tuple[Tensor | None, ...]
     all_parents: Int64[Tensor, " n_joints"]
 
 
 @lru_cache(maxsize=64)
 def kinematic_plan(parents: tuple[int, ...], device: torch.device) -> KinematicPlan:
     """Return the plan of a tree given as parent indices, -1 for the root, parents first."""
-    depth: list[int] = []
-    for parent in parents:
-        depth.append(0 if parent < 0 else depth[parent] + 1)
-    levels = [[j for j, d in enumerate(depth) if d == at] for at in range(max(depth) + 1)]
+    height = [0] * len(parents)
+    for joint in reversed(range(1, len(parents))):
+        height[parents[joint]] = max(height[parents[joint]], height[joint] + 1)
+    levels, above = [[0]], []
+    while True:
+        place = {joint: at for at, joint in enumerate(levels[-1])}
+        below = [joint for joint, parent in enumerate(parents) if parent in place]
+        if not below:
+            break
+        # Long limbs first: below the first branches a joint then mostly sits where its parent
+        # does, and the parents are a slice, which costs less than a selection by index.
+        below.sort(key=lambda joint: (-height[joint], place[parents[joint]]))
+        above.append([place[parents[joint]] for joint in below])
+        levels.append(below)
     order = [joint for level in levels for joint in level]
     inverse = sorted(range(len(order)), key=order.__getitem__)
-    above = [
-        torch.tensor([levels[at].index(parents[j]) for j in levels[at + 1]], device=device)
-        for at in range(len(levels) - 1)
-    ]
     return KinematicPlan(
         order=torch.tensor(order, device=device),
         inverse=torch.tensor(inverse, device=device),
         sizes=tuple(len(level) for level in levels),
-        parents=tuple(above),
+        parents=tuple(
+            None if rows == list(range(len(rows))) else torch.tensor(rows, device=device)
+            for rows in above
+        ),
         all_parents=torch.tensor([max(parent, 0) for parent in parents], device=device),
     )
 
@@ -124,7 +134,12 @@ def forward_kinematics(
     levels = local.index_select(-3, plan.order).split(plan.sizes, dim=-3)
     done = [levels[0]]
     for level, parents in zip(levels[1:], plan.parents, strict=True):
-        done.append(done[-1].index_select(-3, parents) @ level)
+        above = done[-1]
+        if parents is None:
+            above = above.narrow(-3, 0, level.shape[-3])
+        else:
+            above = above.index_select(-3, parents)
+        done.append(above @ level)
     return torch.cat(done, dim=-3).index_select(-3, plan.inverse)
 
 

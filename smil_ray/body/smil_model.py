@@ -16,7 +16,7 @@ from torch import Tensor
 
 from smil_ray.body import builtin_insect, lbs
 from smil_ray.body.model_arrays import ModelArrays, check
-from smil_ray.body.model_file import read_model_file
+from smil_ray.body.model_file import read_model_file, write_npz
 from smil_ray.body.posed_body import BodyBasis, PosedBody, ShapedBody
 from smil_ray.core.params import SmilParams
 from smil_ray.core.skeleton import Skeleton, chain_length
@@ -70,6 +70,10 @@ class SmilModel:
             ModelFileError: The file is missing, damaged, unsafe or inconsistent.
         """
         return cls.from_arrays(read_model_file(path))
+
+    def save(self, path: Path | str) -> Path:
+        """Write the model in the safe .npz form."""
+        return write_npz(self.source, path)
 
     @classmethod
     def builtin(cls) -> "SmilModel":

@@ -206,3 +206,9 @@ def test_open_takes_builtin_or_a_file(tmp_path: Path) -> None:
     assert SmilModel.open(path).content_hash == SmilModel.from_arrays(small_arrays()).content_hash
     with pytest.raises(ModelFileError, match=r"absent\.pkl.*'builtin'"):
         SmilModel.open("absent.pkl")
+
+
+def test_saved_model_is_read_back_equal(small: SmilModel, tmp_path: Path) -> None:
+    again = SmilModel.load(small.save(tmp_path / "small.npz"))
+    assert again.content_hash == small.content_hash
+    assert again.name == small.name
