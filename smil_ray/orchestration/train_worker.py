@@ -99,13 +99,14 @@ class _Recorder:
         return Hooks(
             report=base.report,
             log=self._log,
+            flush=self._run.sync_metrics,
             progress=self._progress,
             draw=self._draw,
             stop=base.stop,
         )
 
-    def _log(self, step: int, epoch: float, metrics: dict[str, float], sync: bool) -> None:
-        self._run.append_metrics(step, metrics, epoch=epoch, sync=sync)
+    def _log(self, step: int, epoch: float, metrics: dict[str, float]) -> None:
+        self._run.append_metrics(step, metrics, epoch=epoch, sync=False)
 
     def _progress(self, progress: Progress) -> None:
         if self._display is not None:

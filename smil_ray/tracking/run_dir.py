@@ -156,6 +156,11 @@ class RunDir:
                 file.flush()
                 os.fsync(file.fileno())
 
+    def sync_metrics(self) -> None:
+        """Wait until metrics.jsonl is on the disk."""
+        with self.metrics_file.open("a", encoding="utf-8") as file:
+            os.fsync(file.fileno())
+
     def read_metrics(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl; a last line cut by a crash is left out."""
         return [json.loads(line) for line in _whole_lines(self.metrics_file)]

@@ -144,7 +144,7 @@ class _Run:
         stop, due = self.state.world.any(self.hooks.stop(), self.saver.is_overdue())
         if stop or due:
             self._log(self.stepper.drain())
-            self.hooks.log(self.state.position.step, self._epoch_now(), {}, True)
+            self.hooks.flush()
             self.saver.save(None)
         return stop
 
@@ -162,7 +162,8 @@ class _Run:
         position.best = value if is_best else position.best
         position.epochs_since_best = 0 if is_best else position.epochs_since_best + 1
         position.next_epoch()
-        self.hooks.log(position.step, float(position.epoch), self.metrics, True)
+        self.hooks.log(position.step, float(position.epoch), self.metrics)
+        self.hooks.flush()
         self._draw()
         stop, overdue = self.state.world.any(self.hooks.stop(), self.saver.is_overdue())
         tired = self._tired()
@@ -215,7 +216,7 @@ class _Run:
                 position.loss_sums[name] = position.loss_sums.get(name, 0.0) + value
             position.loss_steps += 1
             named = {f"train/{name}": value for name, value in values.items()}
-            self.hooks.log(step, self._epoch_now(), named, False)
+            self.hooks.log(step, self._epoch_now(), named)
             self.pace.losses = {n[5:]: v for n, v in values.items() if n.startswith("loss/")}
 
     def _epoch_now(self) -> float:

@@ -86,14 +86,16 @@ class Hooks:
 
     Attributes:
         report: After each epoch, when its checkpoint is on the disk.
-        log: Metrics of a step or an epoch: (step, epoch, metrics, wait until on the disk).
+        log: Metrics of a step or an epoch: (step, epoch, metrics).
+        flush: What was logged must now be on the disk, because a checkpoint follows.
         progress: About once a second.
         draw: Every `train.overlay_every_epochs` epochs.
         stop: True asks for a checkpoint now and an orderly end.
     """
 
     report: Callable[[EpochReport], None] = _ignore
-    log: Callable[[int, float, dict[str, float], bool], None] = _ignore
+    log: Callable[[int, float, dict[str, float]], None] = _ignore
+    flush: Callable[[], None] = _ignore
     progress: Callable[[Progress], None] = _ignore
     draw: Callable[[Predictions], None] = _ignore
     stop: Callable[[], bool] = _never

@@ -41,7 +41,7 @@ class Log:
         self.drawn: list[Predictions] = []
         self._die_at, self._stop_at = die_at, stop_at
 
-    def log(self, step: int, epoch: float, metrics: dict[str, float], sync: bool) -> None:
+    def log(self, step: int, epoch: float, metrics: dict[str, float]) -> None:
         if step == self._die_at:
             raise Killed
         self.lines.append((step, epoch, metrics))

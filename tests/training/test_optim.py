@@ -26,7 +26,7 @@ def test_ema_moves_by_one_minus_decay() -> None:
     ema.update_parameters(network)  # The first update copies.
     network.weight.data.fill_(1.0)
     ema.update_parameters(network)
-    assert float(next(ema.module.parameters())) == pytest.approx(0.1)
+    assert next(ema.module.parameters()).item() == pytest.approx(0.1)
 
 
 def test_ema_without_decay_is_none() -> None:
