@@ -69,14 +69,18 @@ class Canvas:
             f"{title}</polyline>"
         )
 
-    def dot(self, x: float, y: float, colour: str, *, title: str = "", radius: float = 5) -> None:
+    def dot(
+        self, x: float, y: float, colour: str, *, title: str = "", radius: float = 5.0
+    ) -> None:
         """Draw a dot at a place in the frame."""
         self._parts.append(
             f'<circle cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="{radius}" fill="{colour}" '
             f'stroke="white" stroke-width="1.2">{_title(title)}</circle>'
         )
 
-    def text(self, x: float, y: float, text: str, *, anchor: str = "middle", **style: Any) -> None:
+    def text(
+        self, x: int | float, y: int | float, text: str, *, anchor: str = "middle", **style: Any
+    ) -> None:
         """Write text at pixels."""
         self._parts.append(
             f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{_style(style)}>'
@@ -86,12 +90,12 @@ class Canvas:
     def axes(self, x: Axis, y: Axis, x_title: str, y_title: str) -> None:
         """Draw grid, tick labels and titles of both axes."""
         for place, label in y.ticks():
-            self.line([(0, place), (1, place)], "#e9ecef")
+            self.line([(0.0, place), (1.0, place)], "#e9ecef")
             self.text(self.left - 8, self.y(place) + 4, label, anchor="end")
         for place, label in x.ticks():
-            self.line([(place, 0), (place, -0.015)], INK)
+            self.line([(place, 0.0), (place, -0.015)], INK)
             self.text(self.x(place), self.height - self.bottom + 19, label)
-        self.line([(0, 0), (1, 0)], INK)
+        self.line([(0.0, 0.0), (1.0, 0.0)], INK)
         self.text(self.x(0.5), self.height - 6, x_title, font_weight="600")
         middle = self.y(0.5)
         turn = f"rotate(-90 14 {middle:.1f})"
@@ -147,7 +151,7 @@ def parallel_coordinates(
         opacity = 1.0 if curve.place < len(COLOURS) else 0.7
         canvas.line(path, curve.colour, stroke_width=width, opacity=opacity, title=curve.name)
     for number, key in enumerate(columns):
-        canvas.line([(places[key], 0), (places[key], 1)], INK)
+        canvas.line([(places[key], 0.0), (places[key], 1.0)], INK)
         is_last = number == len(columns) - 1
         title = metric.partition(" [")[0] if is_last else names[key]
         canvas.text(canvas.x(places[key]), 18, title, font_weight="600")
@@ -202,7 +206,7 @@ def cost_plot(curves: Sequence[Curve], metric: str, mode: str) -> str:
     canvas.line(places, "#868e96", stroke_width=1.5, stroke_dasharray="5 4")
     for curve in sorted(curves, key=lambda curve: -curve.place):
         at = (x.at(curve.seconds), y.at(curve.metric))
-        canvas.dot(*at, curve.colour, title=curve.name, radius=6)
+        canvas.dot(*at, curve.colour, title=curve.name, radius=6.0)
     return canvas.svg(f"{metric} over cost")
 
 

@@ -1,0 +1,64 @@
+"""Bootstrap intervals: right size, right sign, right coverage."""
+
+import numpy as np
+import pytest
+
+from smil_ray.results.bootstrap import bootstrap_mean, paired_difference
+
+
+def test_interval_holds_the_mean_and_is_about_as_wide_as_theory_says() -> None:
+    values = np.random.default_rng(0).normal(3.0, 2.0, 400)
+    found = bootstrap_mean(values)
+    assert found is not None
+    assert found.low < found.mean < found.high
+    assert found.high - found.low == pytest.approx(2 * 1.96 * 2.0 / 20, rel=0.15)
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(1)
+    hits = 0
+    for repeat in range(200):
+        found = bootstrap_mean(generator.exponential(1.0, 60), draws=400, seed=repeat)
+        assert found is not None
+        hits += found.low <= 1.0 <= found.high
+    assert 0.88 <= hits / 200 <= 0.99
+
+
+def test_pairing_finds_a_difference_that_single_intervals_hide() -> None:
+    generator = np.random.default_rng(2)
+    difficulty = generator.normal(10.0, 5.0, 80)
+    ours = {f"s{i}": float(d + 0.3 + generator.normal(0, 0.2)) for i, d in enumerate(difficulty)}
+    theirs = {f"s{i}": float(d + generator.normal(0, 0.2)) for i, d in enumerate(difficulty)}
+    single, other = bootstrap_mean(list(ours.values())), bootstrap_mean(list(theirs.values()))
+    paired = paired_difference(ours, theirs)
+    assert single is not None
+    assert other is not None
+    assert paired is not None
+    assert single.low < other.mean
+    assert paired.excludes_zero
+    assert paired.mean == pytest.approx(0.3, abs=0.1)
+
+
+def test_equal_networks_cannot_be_told_apart() -> None:
+    generator = np.random.default_rng(3)
+    ours = {f"s{i}": float(generator.normal()) for i in range(50)}
+    theirs = {name: value + float(generator.normal()) for name, value in ours.items()}
+    found = paired_difference(ours, theirs)
+    assert found is not None
+    assert not found.excludes_zero
+
+
+def test_only_samples_that_both_have_are_compared() -> None:
+    found = paired_difference({"a": 1.0, "b": 2.0, "x": 99.0}, {"a": 0.0, "b": 1.0, "y": -99.0})
+    assert found is not None
+    assert (found.mean, found.n) == (1.0, 2)
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [float("nan"), 1.0]])
+def test_fewer_than_two_numbers_give_no_interval(values: list[float]) -> None:
+    assert bootstrap_mean(values) is None
+
+
+def test_same_seed_gives_the_same_interval() -> None:
+    values = [1.0, 2.0, 5.0, 3.0]
+    assert bootstrap_mean(values, seed=4) == bootstrap_mean(values, seed=4)
