@@ -166,6 +166,8 @@ def _claim(out: Path, options: SynthOptions) -> None:
                     found=found.decode(errors="replace"),
                     remedy="choose another folder",
                 )
+            for unfinished in out.glob(".*.tmp"):  # Of a run that was killed.
+                unfinished.unlink(missing_ok=True)
             return
         if any(path.name.startswith(f"{options.name}_") for path in out.iterdir()):
             raise DataError(

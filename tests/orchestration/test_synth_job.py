@@ -1,6 +1,9 @@
 """`synthesize`: complete, resumable, the same files however many workers."""
 
 import hashlib
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,28 @@ def test_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 def test_no_workers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="num_workers"):
         synthesize(tmp_path, OPTIONS, 0)
+
+
+@pytest.mark.slow
+def test_killed_job_ends_with_the_same_files_when_started_again(tmp_path: Path) -> None:
+    options = OPTIONS.model_copy(update={"samples": 60})
+    script = (
+        "import sys; from pathlib import Path; from smil_ray.data.synthetic import SynthOptions; "
+        "from smil_ray.orchestration.synth_job import synthesize; "
+        "synthesize(Path(sys.argv[1]), SynthOptions.model_validate_json(sys.argv[2]), 1)"
+    )
+    killed = tmp_path / "killed"
+    command = [sys.executable, "-c", script, str(killed), options.model_dump_json()]
+    with subprocess.Popen(command) as process:
+        while not list(killed.glob("few_0[3-9].json")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+    (killed / ".few_59.JPG.1.tmp").write_bytes(b"cut")
+    report = synthesize(killed, options, 1)
+    assert 3 < report.kept < 60
+    synthesize(tmp_path / "whole", options, 1)
+    assert digest(tmp_path / "whole") == digest(killed)
 
 
 @pytest.mark.ray
