@@ -1,7 +1,7 @@
 """Which backbone, head, learning rate and curriculum predict my animal best?
 
 Question: of three small backbones, both heads, a range of learning rates and three curricula,
-          which combination has the lowest joint error (root-aligned, percent of body length)?
+          which combination has the lowest error of the pose (PA-MPJPE, percent of body length)?
 Command:  python experiments/tune_backbones.py            (embedded synthetic insects)
           python experiments/tune_backbones.py --data my_animals.h5 --set train.epochs=40
           python experiments/tune_backbones.py --address auto --data /shared/my_animals.h5

@@ -1,13 +1,13 @@
 """Does it help to change the loss weights while training?
 
 Question: constant weights, 3D keypoints later, or parameters first: which order of the loss terms
-          ends with the lowest joint error, over two seeds each?
+          ends with the lowest pose error, over two seeds each?
 Command:  python experiments/tune_curriculum.py
           python experiments/tune_curriculum.py --data my_animals.h5 --set train.epochs=60
 Needs:    two CPU cores and about 10 minutes for the embedded data.
 Expect:   differences between curricula that are close to the spread between seeds; the report
-          shows both. Trials are compared by their joint error and never by their own weighted loss,
-          which would call the curriculum with the smallest weights the best.
+          shows both. Trials are compared by their pose error and never by their own weighted
+          loss, which would call the curriculum with the smallest weights the best.
 """
 
 import sys

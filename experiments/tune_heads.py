@@ -4,7 +4,7 @@ Question: with one backbone, which head, and how many refinement iterations and 
 Command:  python experiments/tune_heads.py
           python experiments/tune_heads.py --data my_animals.h5 --set model.backbone.name=resnet50
 Needs:    two CPU cores and about 10 minutes for the embedded data.
-Expect:   the decoder ahead of the MLP by the joint error at a higher cost, which the report's
+Expect:   the decoder ahead of the MLP by the pose error at a higher cost, which the report's
           cost plot shows; more iterations help less than a fitting learning rate.
 """
 
