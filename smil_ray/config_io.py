@@ -112,9 +112,13 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def to_yaml(config: BaseModel) -> str:
-    """Return the resolved configuration as YAML, every default written out."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+def to_yaml(config: BaseModel, *, only_set: bool = False) -> str:
+    """Return the resolved configuration as YAML: every default written out, or only what was set.
+
+    The difference matters where leaving a setting out means something, as in a sweep.
+    """
+    plain = config.model_dump(mode="json", exclude_unset=only_set)
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 
 def _keep_default_entries(values: dict[str, Any], key: str) -> None:

@@ -1,6 +1,7 @@
 """What the `experiments/tune_*.py` scripts share: arguments, embedded data, the end of a sweep."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from smil_ray.config import Config
 from smil_ray.config_io import read_yaml, sweep_from_dict
 from smil_ray.errors import ConfigError, SmilRayError
 from smil_ray.sweep_config import SweepConfig
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from smil_ray.orchestration.tune_job import SweepOutcome
 
 LATEST = Path("latest")
+SWEEP_FILE = "sweep.yaml"
 EMBEDDED_SIZE = 160
 """Edge in pixels of the embedded pictures: what the small test backbones see."""
 
@@ -71,13 +74,13 @@ def _parser(description: str | None, config: Path, samples: int) -> argparse.Arg
 def _tune(arguments: argparse.Namespace) -> int:
     # Imported late, so that --help and a misspelled setting answer at once.
     console = Console(soft_wrap=True)
-    sweep = read_sweep(arguments)
     from smil_ray.orchestration.search_space import base_config, check_space, grace_epochs
 
+    resume = _resumed(arguments)
+    sweep = read_sweep(arguments, resume)
     base = base_config(sweep, arguments.set)
     check_space(sweep, base)
     grace_epochs(sweep, base)
-    resume = _resumed(arguments, sweep)
     from smil_ray.orchestration.cluster import start_ray
     from smil_ray.orchestration.tune_job import SLOTS, TRIAL_SLOT, SweepHooks, run_sweep
     from smil_ray.results.report import write_report
@@ -89,7 +92,7 @@ def _tune(arguments: argparse.Namespace) -> int:
             data = embedded_data(arguments.output, arguments.samples, console)
         outcome = run_sweep(
             sweep,
-            arguments.set,
+            [*arguments.set, *fitting_weights(base, Path(data), console)],
             data=Path(data),
             address=arguments.address,
             resume=resume,
@@ -107,13 +110,30 @@ def _tune(arguments: argparse.Namespace) -> int:
     return 0 if outcome.best is not None else 1
 
 
-def read_sweep(arguments: argparse.Namespace) -> SweepConfig:
-    """Return the sweep of the YAML file with what the command line says laid over it."""
-    values = read_yaml(arguments.config)
+def read_sweep(arguments: argparse.Namespace, resume: Path | None) -> SweepConfig:
+    """Return the sweep of the YAML file, or of the one to resume, under the command line's."""
+    path = arguments.config if resume is None else resume / SWEEP_FILE
+    values = read_yaml(path)
     for key in ("trials", "execution", "final_epochs"):
         if getattr(arguments, key) is not None:
             values[key] = getattr(arguments, key)
-    return sweep_from_dict(values, source=str(arguments.config))
+    return sweep_from_dict(values, source=str(path))
+
+
+def fitting_weights(base: Config, data: Path, console: Console) -> list[str]:
+    """Return the override that leaves out default loss terms whose labels the data lacks."""
+    from smil_ray.body.smil_model import SmilModel
+    from smil_ray.losses.labels import fit_default_weights
+    from smil_ray.training.assemble import open_data
+
+    section = base.data.model_copy(update={"path": str(data)})
+    config = base.model_copy(update={"data": section})
+    dataset = open_data(config, SmilModel.open(config.body.model))
+    config, absent = fit_default_weights(config, dataset.presence_counts())
+    if not absent:
+        return []
+    console.print(f"no labels in the data for the loss terms: {', '.join(absent)}")
+    return [f"loss.base_weights={json.dumps(config.loss.base_weights)}"]
 
 
 def embedded_data(folder: Path, samples: int, console: Console) -> Path:
@@ -137,13 +157,15 @@ def embedded_data(folder: Path, samples: int, console: Console) -> Path:
     return output
 
 
-def _resumed(arguments: argparse.Namespace, sweep: SweepConfig) -> Path | None:
+def _resumed(arguments: argparse.Namespace) -> Path | None:
+    """Return the folder of the sweep to go on with; the newest one if none is named."""
     if arguments.resume is None or arguments.resume != LATEST:
         return arguments.resume
-    found = sorted(arguments.output.glob(f"{sweep.name}-*/sweep.yaml"))
+    name = read_yaml(arguments.config).get("name", "sweep")
+    found = sorted(arguments.output.glob(f"{name}-*/{SWEEP_FILE}"))
     if not found:
         raise ConfigError(
-            f"--resume: {arguments.output} has no sweep named {sweep.name}",
+            f"--resume: {arguments.output} has no sweep named {name}",
             remedy="give the sweep's folder, or leave --resume out",
         )
     return found[-1].parent

@@ -43,7 +43,14 @@ from smil_ray.tracking.sync_run import Status
 SWEEP_FILE = "sweep.yaml"
 SLOTS = 1024.0
 """More trial slots of a local Ray than trials will ever run at once."""
-CHANGEABLE = {"trials", "execution", "max_concurrent_trials", "cpus_per_trial", "gpus_per_trial"}
+CHANGEABLE = {
+    "trials",
+    "execution",
+    "max_concurrent_trials",
+    "cpus_per_trial",
+    "gpus_per_trial",
+    "final_epochs",
+}
 """Settings that a resumed sweep may change: its trials stay the same ones."""
 
 logger = logging.getLogger(__name__)
@@ -200,9 +207,11 @@ def _run_trials(driver: SweepDriver, train: TrainTrial) -> bool:
 def _open_folder(
     sweep: SweepConfig, base: Config, resume: Path | None, output_dir: Path
 ) -> RunDir:
+    """Return the sweep's folder; its sweep.yaml holds all that a resumed sweep needs."""
+    sweep = sweep.model_copy(update={"base": base.model_dump(mode="json")})
     if resume is None:
         run = RunDir.create(output_dir, sweep.name, base, "sweep")
-        write_atomic(run.path / SWEEP_FILE, to_yaml(sweep))
+        write_atomic(run.path / SWEEP_FILE, to_yaml(sweep, only_set=True))
         return run
     stored = load_sweep(resume)
     old, new = stored.model_dump(mode="json"), sweep.model_dump(mode="json")

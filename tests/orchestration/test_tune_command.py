@@ -1,0 +1,56 @@
+"""The search scripts: their search spaces are valid, a mistake is one sentence and exit code 2."""
+
+from pathlib import Path
+
+import pytest
+
+from smil_ray.config_io import read_yaml, sweep_from_dict
+from smil_ray.orchestration.search_space import (
+    base_config,
+    check_space,
+    grace_epochs,
+    list_points,
+)
+from smil_ray.orchestration.tune_command import tune_main
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted((ROOT / "experiments" / "configs").glob("tune_*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_search_space_of_a_script_is_valid(path: Path) -> None:
+    sweep = sweep_from_dict(read_yaml(path), source=path.name)
+    base = base_config(sweep)
+    check_space(sweep, base)
+    assert grace_epochs(sweep, base) <= base.train.epochs
+    assert sweep.name == path.stem
+    assert (ROOT / "experiments" / f"{path.stem}.py").is_file()
+
+
+def test_backbone_search_covers_what_it_says() -> None:
+    sweep = sweep_from_dict(read_yaml(ROOT / "experiments" / "configs" / "tune_backbones.yaml"))
+    points = list_points(sweep, base_config(sweep))
+    for key in ("model.backbone.name", "model.head.type", "loss.stages"):
+        drawn = {point[key] for point in points}
+        assert drawn == set(range(len(sweep.space[key].choice or ())))
+    assert len({point["optim.learning_rate"] for point in points}) == len(points)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "optim.learning_rat=1"], "optim.learning_rate"),
+        (["--set", "train.select_metric=val/loss/total"], "must not be a loss"),
+        (["--config", "no_such_file.yaml"], "no_such_file.yaml does not exist"),
+        (["--trials", "0"], "trials"),
+        (["--resume", "--output", "no_such_folder"], "no sweep named tune_backbones"),
+    ],
+)
+def test_mistake_is_one_sentence_and_exit_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = ROOT / "experiments" / "configs" / "tune_backbones.yaml"
+    assert tune_main("doc", config, arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
