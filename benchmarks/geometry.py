@@ -55,6 +55,7 @@ def main() -> None:
         "",
         f"`python benchmarks/geometry.py`, {machine()}; {arguments.threads} threads unless said.",
         "Shortest of many; (cpu) is time summed over cores, which other load changes little.",
+        "With a load average over 1 at the start, clock times and the thread table mean little.",
         "",
         *silhouettes_against_pytorch3d(models, arguments.threads),
         "",
