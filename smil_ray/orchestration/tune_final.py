@@ -9,7 +9,7 @@ from typing import Any
 from smil_ray.config import Config
 from smil_ray.config_io import config_from_dict
 from smil_ray.orchestration.tune_driver import SweepDriver
-from smil_ray.orchestration.tune_trial import TrainTrial
+from smil_ray.orchestration.tune_trial import TrainingStoppedError, TrainTrial
 from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord, is_number
 from smil_ray.tracking.run_dir import RunDir, write_atomic
 from smil_ray.tracking.sync_metrics import read_metrics
@@ -54,12 +54,13 @@ class FinalRun:
 
 def train_winner(
     driver: SweepDriver, best: TrialRecord, train: TrainTrial, evaluate: EvaluateRun | None
-) -> FinalRun:
+) -> FinalRun | None:
     """Train the winner from the beginning with `final_epochs` and evaluate it.
 
     From the beginning, because the schedule of the learning rate and the curriculum belong to the
     number of epochs: the result equals a run of the winner's configuration. Without `final_epochs`
-    the trial itself is evaluated. A final run that was interrupted goes on.
+    the trial itself is evaluated. A final run that was interrupted goes on; None if it is
+    interrupted now.
     """
     folder = driver.run.path / best.folder
     if driver.sweep.final_epochs is not None:
@@ -72,9 +73,13 @@ def train_winner(
         driver.notify(
             f"training the winner {best.name} with Ray Train for {config.train.epochs} epochs"
         )
-        if RunDir.open(folder).status()["state"] != "finished":
-            train(config, folder, lambda *_: None)
-        driver.end_followed(folder)
+        try:
+            if RunDir.open(folder).status()["state"] != "finished":
+                train(config, folder, lambda *_: None)
+        except TrainingStoppedError:
+            return None
+        finally:
+            driver.end_followed(folder)
     metrics = dict(evaluate(folder)) if evaluate is not None else {}
     return FinalRun(folder, best.name, _best_value(driver.base, folder), metrics)
 

@@ -170,7 +170,8 @@ def _search(driver: SweepDriver, hooks: SweepHooks) -> SweepOutcome:
         if hooks.sample_errors is not None:
             compare_trials(driver, board, hooks.sample_errors)
         final = train_winner(driver, board.best, hooks.train_final, hooks.evaluate)
-        board = driver.leaderboard(final=final.as_dict(driver.run.path))
+        found = None if final is None else final.as_dict(driver.run.path)
+        board = driver.leaderboard(final=found, interrupted=final is None)
     return SweepOutcome(
         driver.run.path, list(board.trials), board.best, final, board, driver.ui_command
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from smil_ray.config import Config
-from smil_ray.orchestration.tune_trial import ReportEpoch
+from smil_ray.orchestration.tune_trial import ReportEpoch, TrainingStoppedError
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.checkpoint_folder import last_entry
 from smil_ray.training.reports import EpochReport
@@ -37,13 +37,15 @@ def _train(
 
     run = RunDir.open(folder)
     is_new = last_entry(run.checkpoints) is None
-    run_training(
+    outcome = run_training(
         config,
         execution=execution,
         options=TrainOptions(report=report, display=_show_nothing),
         run_dir=run if is_new else None,
         resume=None if is_new else folder,
     )
+    if outcome.status == "stopped":
+        raise TrainingStoppedError(f"{folder}: {outcome.reason}")
 
 
 def _show_nothing(line: str) -> None:

@@ -44,12 +44,20 @@ class TrainTrial(Protocol):
     """
 
     def __call__(self, config: Config, folder: Path, report: ReportEpoch) -> None:
-        """Train, calling `report(finished_epochs, metrics)` after each validated epoch."""
+        """Train, calling `report(finished_epochs, metrics)` after each validated epoch.
+
+        Raises:
+            TrainingStoppedError: It was asked to stop before its end.
+        """
         ...
 
 
 class TrialFailedError(SmilRayError):
     """A trial cannot win: its metric is not a number, or it never had one."""
+
+
+class TrainingStoppedError(Exception):
+    """A training was asked to stop and can go on: not a failure of its configuration."""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ray import cloudpickle
 
 from smil_ray.config import Config
 from smil_ray.config_io import sweep_from_dict
@@ -29,8 +31,11 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
+    # Workers cannot import a test module; what is needed of it travels to them.
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
     with start_ray("local", num_cpus=2, resources={TRIAL_SLOT: SLOTS}):
         yield
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
 def toy(config: Config, folder: Path, report: ReportEpoch) -> None:
