@@ -127,7 +127,7 @@ def _fit_in_thread(
     def target() -> None:
         try:
             found["result"] = trainer.fit()
-        except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             found["error"] = error
 
     thread = threading.Thread(target=target, name="ray-train", daemon=True)
@@ -149,14 +149,17 @@ def _fit_in_thread(
 def _result(found: dict[str, Any], job: TrainingJob) -> FitResult:
     mistake = job.run / ERROR_FILE
     if mistake.exists():
-        error = json.loads(mistake.read_text(encoding="utf-8"))
+        told = json.loads(mistake.read_text(encoding="utf-8"))
         mistake.unlink()
-        raise _rebuilt(error["kind"], error["error"])
-    if "error" in found:
+        raise _rebuilt(told["kind"], told["error"])
+    error = found.get("error")
+    if isinstance(error, (ray.train.TrainingFailedError, ray.exceptions.RayError)):
         raise TrainingFailedError(
-            f"Training in {job.run} failed: {_first_line(found['error'])}",
+            f"Training in {job.run} failed: {_first_line(error)}",
             remedy=f"go on with it by --resume {job.run}",
-        ) from found["error"]
+        ) from error
+    if error is not None:
+        raise error
     return FitResult(**found["result"].return_value)
 
 

@@ -59,7 +59,7 @@ class Stepper:
         """
         state = self._state
         step = state.position.step + 1
-        torch.manual_seed(step_seed(self._config.train.seed, step, state.world.rank))
+        _seed(step_seed(self._config.train.seed, step, state.world.rank), state.world.device)
         set_learning_rate(state.optimizer, learning_rate)
         summed: dict[str, Tensor] = {}
         for number, batch in enumerate(batches):
@@ -146,6 +146,17 @@ def non_finite_error(problem: NonFiniteStepError, folder: Path) -> NonFiniteLoss
         remedy=f"the batch is in {file}; lower optim.learning_rate, set optim.clip_norm, or look "
         "at these samples with `smil-ray doctor`",
     )
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """Seed the generators that layers draw from.
+
+    `torch.manual_seed` would also record a stack trace for each kind of device that is not in use,
+    which takes longer than some training steps.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 def _plain(batch: Batch) -> dict[str, Any]:

@@ -21,7 +21,12 @@ from smil_ray.orchestration.train_job import TrainOptions, TrainOutcome, run_tra
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.checkpoint_files import load_checkpoint
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    # Ray Train reads deprecated settings of Ray Data.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 TESTS = Path(__file__).parents[1]
 LONG = {
