@@ -44,6 +44,9 @@ def _add_synth(commands: Commands) -> None:
         default=-35.0,
         help="least elevation of the camera above the animal; 60 is from above (default -35)",
     )
+    synth.add_argument(
+        "--least-fill", type=float, default=0.25, help="least share of the picture's width filled"
+    )
     synth.add_argument("--subjects", type=count, default=1, help="most animals in a picture")
     synth.add_argument("--num-workers", type=count, help="processes (default: one a core)")
 
@@ -118,6 +121,7 @@ def _synth(arguments: argparse.Namespace) -> int:
         motion_blur=arguments.motion_blur,
         noise=arguments.noise,
         clutter=arguments.clutter,
+        least_fill=arguments.least_fill,
         lowest_view_deg=arguments.lowest_view_deg,
         subjects=arguments.subjects,
     )

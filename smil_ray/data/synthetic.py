@@ -26,6 +26,7 @@ from smil_ray.data.synthetic_appearance import apply_camera
 from smil_ray.data.synthetic_json import CameraTruth, batch_data, iteration_data
 from smil_ray.data.synthetic_picture import paint
 from smil_ray.data.synthetic_scene import (
+    FILL_RANGE,
     LOWEST_VIEW_DEG,
     NEAREST,
     draw_animal,
@@ -51,6 +52,7 @@ class SynthOptions(Settings):
         motion_blur: Probability of motion blur.
         noise: Strength of the sensor noise, 0 to 1.
         clutter: Probability of a background with things in it, rather than a studio backdrop.
+        least_fill: Least share of the picture's width that the animal fills; at most 0.9 does.
         lowest_view_deg: Least elevation of the camera above the animal; 60: from above only.
         subjects: Most animals in a picture; the first is the one that the camera frames.
         jpeg_quality: 1-100.
@@ -66,6 +68,7 @@ class SynthOptions(Settings):
     motion_blur: Probability = 0.1
     noise: Probability = 0.5
     clutter: Probability = 1.0
+    least_fill: Annotated[float, Field(ge=FILL_RANGE[0], lt=FILL_RANGE[1])] = FILL_RANGE[0]
     lowest_view_deg: Annotated[float, Field(ge=LOWEST_VIEW_DEG, le=85.0)] = LOWEST_VIEW_DEG
     subjects: Annotated[int, Field(ge=1, le=10)] = 1
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 92
@@ -157,6 +160,7 @@ def draw_scene(
         options.image_size,
         options.out_of_frame,
         options.lowest_view_deg,
+        options.least_fill,
     )
     wanted = int(scene_rng.integers(1, options.subjects + 1))
     for _ in range(_MAX_ATTEMPTS * (wanted - 1)):

@@ -108,10 +108,11 @@ def draw_camera(
     size: int,
     out_of_frame: float,
     lowest_view_deg: float = LOWEST_VIEW_DEG,
+    least_fill: float = FILL_RANGE[0],
 ) -> CameraTruth:
     """Return a camera that sees the animal, mostly from above or from the side.
 
-    The animal's larger extent fills 25 to 90 % of the picture. It lies inside the frame, except
+    The animal's larger extent fills `least_fill` to 90 % of the picture. It lies inside the frame, except
     with probability `out_of_frame`: then up to 40 % of its box lie outside. No camera stands lower
     than `lowest_view_deg` above the animal's horizon; 90 is straight above.
     """
@@ -120,7 +121,7 @@ def draw_camera(
     focal = 0.5 / math.tan(math.radians(fov_deg) / 2.0)
     centre = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
     turned = (vertices - centre) @ axes
-    fill = rng.triangular(FILL_RANGE[0], 0.7, FILL_RANGE[1])
+    fill = rng.triangular(least_fill, max(least_fill, 0.7), FILL_RANGE[1])
     nearest = NEAREST - float(turned[:, 2].min())
     shift = np.array([0.0, 0.0, nearest + 5.0])
     for _ in range(5):

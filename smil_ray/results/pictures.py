@@ -110,7 +110,7 @@ def draw_model_views(
     images = []
     for azimuth, elevation in VIEWS.values():
         seen = (points - centre) @ _view(azimuth, elevation)
-        seen[:, 2] += radius / np.sin(fov / 2) * 0.9
+        seen[:, 2] += radius / np.sin(fov / 2)
         rgb, _ = render_rgb(seen, model.faces.numpy(), intrinsics, edge, edge)
         images.append(rgb)
     return contact_sheet(images, 2, list(VIEWS), cell=edge)
