@@ -112,9 +112,9 @@ def draw_camera(
 ) -> CameraTruth:
     """Return a camera that sees the animal, mostly from above or from the side.
 
-    The animal's larger extent fills `least_fill` to 90 % of the picture. It lies inside the frame, except
-    with probability `out_of_frame`: then up to 40 % of its box lie outside. No camera stands lower
-    than `lowest_view_deg` above the animal's horizon; 90 is straight above.
+    The animal's larger extent fills `least_fill` to 90 % of the picture. It lies inside the
+    frame, except with probability `out_of_frame`: then up to 40 % of its box lie outside. No
+    camera stands lower than `lowest_view_deg` above the animal's horizon; 90 is straight above.
     """
     axes = _view_axes(rng, lowest_view_deg)
     fov_deg = float(np.exp(rng.uniform(*np.log(FOV_RANGE_DEG))))
