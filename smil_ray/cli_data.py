@@ -47,6 +47,12 @@ def _add_synth(commands: Commands) -> None:
     synth.add_argument(
         "--least-fill", type=float, default=0.25, help="least share of the picture's width filled"
     )
+    synth.add_argument(
+        "--largest-turn-deg",
+        type=float,
+        default=180.0,
+        help="from above: how far the head may point away from the picture's top",
+    )
     synth.add_argument("--subjects", type=count, default=1, help="most animals in a picture")
     synth.add_argument("--num-workers", type=count, help="processes (default: one a core)")
 
@@ -121,6 +127,7 @@ def _synth(arguments: argparse.Namespace) -> int:
         motion_blur=arguments.motion_blur,
         noise=arguments.noise,
         clutter=arguments.clutter,
+        largest_turn_deg=arguments.largest_turn_deg,
         least_fill=arguments.least_fill,
         lowest_view_deg=arguments.lowest_view_deg,
         subjects=arguments.subjects,

@@ -19,6 +19,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from scipy.spatial.transform import Rotation
 
 from smil_ray.config import Settings
 from smil_ray.data.synthetic_animal import PosedAnimal, Studio, pose_animal
@@ -29,6 +30,8 @@ from smil_ray.data.synthetic_scene import (
     FILL_RANGE,
     LOWEST_VIEW_DEG,
     NEAREST,
+    AnimalDraw,
+    ViewRange,
     draw_animal,
     draw_camera,
 )
@@ -53,6 +56,7 @@ class SynthOptions(Settings):
         noise: Strength of the sensor noise, 0 to 1.
         clutter: Probability of a background with things in it, rather than a studio backdrop.
         least_fill: Least share of the picture's width that the animal fills; at most 0.9 does.
+        largest_turn_deg: How far, from above, the head may point away from the picture's top.
         lowest_view_deg: Least elevation of the camera above the animal; 60: from above only.
         subjects: Most animals in a picture; the first is the one that the camera frames.
         jpeg_quality: 1-100.
@@ -69,6 +73,7 @@ class SynthOptions(Settings):
     noise: Probability = 0.5
     clutter: Probability = 1.0
     least_fill: Annotated[float, Field(ge=FILL_RANGE[0], lt=FILL_RANGE[1])] = FILL_RANGE[0]
+    largest_turn_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 180.0
     lowest_view_deg: Annotated[float, Field(ge=LOWEST_VIEW_DEG, le=85.0)] = LOWEST_VIEW_DEG
     subjects: Annotated[int, Field(ge=1, le=10)] = 1
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 92
@@ -158,9 +163,13 @@ def draw_scene(
         scene_rng,
         animals[0].vertices,
         options.image_size,
-        options.out_of_frame,
-        options.lowest_view_deg,
-        options.least_fill,
+        ViewRange(
+            lowest_deg=options.lowest_view_deg,
+            largest_turn_deg=options.largest_turn_deg,
+            least_fill=options.least_fill,
+            out_of_frame=options.out_of_frame,
+        ),
+        _heading(first),
     )
     wanted = int(scene_rng.integers(1, options.subjects + 1))
     for _ in range(_MAX_ATTEMPTS * (wanted - 1)):
@@ -170,6 +179,12 @@ def draw_scene(
         if camera.to_camera(other.vertices)[:, 2].min() > NEAREST:
             animals.append(other)
     return animals, camera
+
+
+def _heading(animal: AnimalDraw) -> float:
+    """Where the head points in the world's ground plane, radians from x towards y."""
+    forward = Rotation.from_rotvec(animal.global_rot).as_matrix()[:, 0]
+    return float(np.arctan2(forward[1], forward[0]))
 
 
 def _rgba(ids: np.ndarray) -> np.ndarray:

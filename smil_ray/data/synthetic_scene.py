@@ -102,26 +102,47 @@ def draw_animal(rng: Generator, anatomy: Anatomy, beside: AnimalDraw | None = No
     )
 
 
+@dataclass(frozen=True)
+class ViewRange:
+    """Which views of the animal are drawn.
+
+    Attributes:
+        lowest_deg: Least elevation of the camera above the animal's horizon; 90 is straight above.
+        largest_turn_deg: How far the head may point away from the top of the picture, in a view
+            from above; 180: anywhere.
+        least_fill: Least share of the picture's width that the animal's larger extent fills.
+        out_of_frame: Probability that up to 40 % of the animal's box lie outside the frame.
+    """
+
+    lowest_deg: float = LOWEST_VIEW_DEG
+    largest_turn_deg: float = 180.0
+    least_fill: float = FILL_RANGE[0]
+    out_of_frame: float = 0.0
+
+
 def draw_camera(
     rng: Generator,
     vertices: Float[np.ndarray, "n 3"],
     size: int,
-    out_of_frame: float,
-    lowest_view_deg: float = LOWEST_VIEW_DEG,
-    least_fill: float = FILL_RANGE[0],
+    views: ViewRange | None = None,
+    heading_rad: float = 0.0,
 ) -> CameraTruth:
     """Return a camera that sees the animal, mostly from above or from the side.
 
-    The animal's larger extent fills `least_fill` to 90 % of the picture. It lies inside the
-    frame, except with probability `out_of_frame`: then up to 40 % of its box lie outside. No
-    camera stands lower than `lowest_view_deg` above the animal's horizon; 90 is straight above.
+    Args:
+        rng: Source of randomness.
+        vertices: The animal in the world.
+        size: Width and height of the picture in pixels.
+        views: Limits of the view; all around by default.
+        heading_rad: Where the animal's head points in the world, counted from x towards y.
     """
-    axes = _view_axes(rng, lowest_view_deg)
+    views = views or ViewRange()
+    axes = _view_axes(rng, views, heading_rad)
     fov_deg = float(np.exp(rng.uniform(*np.log(FOV_RANGE_DEG))))
     focal = 0.5 / math.tan(math.radians(fov_deg) / 2.0)
     centre = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
     turned = (vertices - centre) @ axes
-    fill = rng.triangular(least_fill, max(least_fill, 0.7), FILL_RANGE[1])
+    fill = rng.triangular(views.least_fill, max(views.least_fill, 0.7), FILL_RANGE[1])
     nearest = NEAREST - float(turned[:, 2].min())
     shift = np.array([0.0, 0.0, nearest + 5.0])
     for _ in range(5):
@@ -129,7 +150,7 @@ def draw_camera(
         extent = float((box[1] - box[0]).max())
         shift[2] = max(shift[2] * extent / fill, nearest)
     box = _projected_box(turned + shift, focal)
-    wanted = _wanted_centre(rng, box[1] - box[0], out_of_frame)
+    wanted = _wanted_centre(rng, box[1] - box[0], views.out_of_frame)
     for _ in range(2):
         box = _projected_box(turned + shift, focal)
         shift[:2] -= (wanted - 0.5 * (box[0] + box[1])) * shift[2] / focal
@@ -199,8 +220,8 @@ def _draw_trans_weights(rng: Generator, anatomy: Anatomy) -> np.ndarray:
     return weights * min(1.0, LARGEST_SHIFT * anatomy.body_length / max(change, 1e-9))
 
 
-def _view_axes(rng: Generator, lowest_deg: float) -> np.ndarray:
-    """Columns left, up, forward of a camera in the world, at `lowest_deg` or higher."""
+def _view_axes(rng: Generator, views: ViewRange, heading_rad: float) -> np.ndarray:
+    """Columns left, up, forward of a camera in the world."""
     kind = rng.random()
     if kind < 0.80:
         elevation_deg = rng.triangular(15.0, 55.0, HIGHEST_VIEW_DEG)
@@ -209,10 +230,13 @@ def _view_axes(rng: Generator, lowest_deg: float) -> np.ndarray:
     else:
         elevation_deg = rng.uniform(LOWEST_VIEW_DEG, 0.0)
     share = (elevation_deg - LOWEST_VIEW_DEG) / (HIGHEST_VIEW_DEG - LOWEST_VIEW_DEG)
-    elevation = math.radians(lowest_deg + share * (HIGHEST_VIEW_DEG - lowest_deg))
-    azimuth = rng.uniform(0.0, 2.0 * math.pi)
+    elevation = math.radians(views.lowest_deg + share * (HIGHEST_VIEW_DEG - views.lowest_deg))
+    # Behind the animal, give or take the turn: seen from above, its head points up.
+    turn = math.radians(views.largest_turn_deg)
+    azimuth = heading_rad + math.pi + rng.uniform(-turn, turn)
     upright = rng.random() < 0.6
     roll = rng.normal(0.0, 0.25) if upright else rng.uniform(-math.pi, math.pi)
+    roll *= turn / math.pi
     flat = math.cos(elevation)
     forward = -np.array([flat * math.cos(azimuth), flat * math.sin(azimuth), math.sin(elevation)])
     left = np.cross([0.0, 0.0, 1.0], forward)

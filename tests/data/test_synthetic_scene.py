@@ -20,6 +20,7 @@ from smil_ray.data.synthetic_scene import (
     LARGEST_BONE_SCALE,
     LARGEST_SHIFT,
     NEAREST,
+    ViewRange,
     draw_animal,
     draw_camera,
     draw_light,
@@ -63,7 +64,7 @@ def test_camera_frames_the_animal_when_nothing_may_leave_the_frame(studio: Studi
     for seed in range(25):
         rng = default_rng(seed)
         vertices = pose_animal(studio, draw_animal(rng, studio.anatomy), rng).vertices
-        camera = draw_camera(rng, vertices, 200, out_of_frame=0.0)
+        camera = draw_camera(rng, vertices, 200)
         cam, pixels = camera.to_camera(vertices), camera.project(vertices)
         extent = np.ptp(pixels, axis=0).max() / 200
         np.testing.assert_allclose(camera.rotation @ camera.rotation.T, np.eye(3), atol=1e-12)
@@ -79,7 +80,7 @@ def test_camera_cuts_the_animal_when_asked_to(studio: Studio) -> None:
     for seed in range(10):
         rng = default_rng(seed)
         vertices = pose_animal(studio, draw_animal(rng, studio.anatomy), rng).vertices
-        pixels = draw_camera(rng, vertices, 200, out_of_frame=1.0).project(vertices)
+        pixels = draw_camera(rng, vertices, 200, ViewRange(out_of_frame=1.0)).project(vertices)
         inside = ((pixels >= 0.0) & (pixels < 200.0)).all(axis=1).mean()
         assert 0.2 < inside < 1.0
 
