@@ -1,6 +1,9 @@
 """For tests of training: a tiny data set in memory, joints drawn as dots on the picture."""
 
+import os
+import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -48,6 +51,32 @@ class MemoryData:
 
     def view(self, indices: Sequence[int]) -> MemoryView:
         return MemoryView(self.samples(indices))
+
+
+class DeadlyView(MemoryView):
+    """Kills the process when its `fatal`th batch is read, unless `mark` says it did already."""
+
+    def __init__(self, samples: list[Sample], mark: Path, fatal: int) -> None:
+        super().__init__(samples)
+        self._mark, self._left = mark, fatal
+
+    def __getitems__(self, indices: list[int]) -> list[Sample]:
+        self._left -= 1
+        if self._left == 0 and not self._mark.exists():
+            self._mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitems__(indices)
+
+
+class DeadlyData(MemoryData):
+    """Data that kills the process that reads them, once."""
+
+    def __init__(self, data: MemoryData, mark: Path, fatal: int) -> None:
+        super().__init__(data.samples(range(len(data.names))))
+        self._mark, self._fatal = mark, fatal
+
+    def view(self, indices: Sequence[int]) -> MemoryView:
+        return DeadlyView(self.samples(indices), self._mark, self._fatal)
 
 
 def make_samples(model: SmilModel, count: int, seed: int = 0, size: int = SIZE) -> list[Sample]:

@@ -10,6 +10,7 @@ The same scripts run on a laptop and on a cluster; only the address differs:
 
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ ENVIRONMENT = {
 }
 """Settings that make Ray quiet and quick; what a person has set stays."""
 
+CONNECT_S = 10.0
 LONGEST_SOCKET_FOLDER = 40
 """Ray's sockets lie about 65 characters below its folder, and a socket's path may have 107."""
 
@@ -79,6 +81,7 @@ def start_ray(
             "dashboard_host": "127.0.0.1",
             "_temp_dir": _short_temp_folder(),
         }
+    _check_reachable(address)
     try:
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
@@ -95,6 +98,20 @@ def start_ray(
 def cluster_resources() -> dict[str, float]:
     """Return the total resources of the Ray in use, e.g. `{"CPU": 8.0, "GPU": 1.0}`."""
     return dict(ray.cluster_resources())
+
+
+def _check_reachable(address: str) -> None:
+    """Find out in seconds what Ray would take minutes for: nobody listens at HOST:PORT."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+    except OSError as error:
+        raise SmilRayError(
+            f"Ray at address {address!r} cannot be reached: {error}",
+            remedy="check the address (`ray status`), or leave it out to run on this machine",
+        ) from error
 
 
 def _short_temp_folder() -> str | None:

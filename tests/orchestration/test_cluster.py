@@ -29,7 +29,6 @@ def test_start_ray_nested_uses_the_running_one() -> None:
     assert not ray.is_initialized()
 
 
-@pytest.mark.ray
 def test_start_ray_at_an_address_without_a_cluster_says_so() -> None:
     with (
         pytest.raises(SmilRayError, match=r"127\.0\.0\.1:1.*ray status"),
