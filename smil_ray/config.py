@@ -155,14 +155,14 @@ class LossConfig(Settings):
 
     base_weights: dict[str, NonNegative] = {
         "global_rot": 1.0,
-        "joint_rot": 0.5,
-        "betas": 0.02,
-        "trans": 0.5,
+        "joint_rot": 20.0,
+        "betas": 0.5,
+        "trans": 1.0,
         "fov": 0.05,
         "cam_rot": 1.0,
-        "cam_trans": 0.5,
-        "keypoint_2d": 2.0,
-        "keypoint_3d": 5.0,
+        "cam_trans": 1.0,
+        "keypoint_2d": 30.0,
+        "keypoint_3d": 30.0,
     }
     stages: tuple[CurriculumStage, ...] = ()
     transition: Literal["step", "linear"] = "step"

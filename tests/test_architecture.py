@@ -46,7 +46,7 @@ SOURCES = sorted(
 
 def layer_of(path: Path) -> str:
     """Return the layer of a module of the package by its place."""
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    parts = list(path.relative_to(PACKAGE).with_suffix("").parts)
     if len(parts) > 1:
         return parts[0]
     if parts[0] in ROOT_MODULES:

@@ -164,9 +164,13 @@ class SmilModel:
         """Number of scale (and translation) weights, equal to `n_betas`."""
         return self.n_betas
 
-    @cached_property
+    @property
     def body_length(self) -> float:
         """Length of the trunk chain at rest, mean shape, model units."""
+        return self._body_length
+
+    @cached_property
+    def _body_length(self) -> float:
         joints = self.source.rest_joints
         if not self.static_joints and self.source.joint_regressor is not None:
             joints = self.source.joint_regressor @ self.source.v_template
