@@ -246,18 +246,20 @@ def _warning(figures: Mapping[str, Mapping[str, float]]) -> str:
     error and a pose error far above the mean pose's.
     """
     (winner, ours), *baselines = figures.items()
-    lost = [
-        f"{SHOWN[key]} {show(ours[key])} against {show(theirs[key])} of the {name}"
-        for key in HEADLINES
-        for name, theirs in baselines[:1]
-        if key in ours and key in theirs and not _is_better(key, ours[key], theirs[key])
-    ]
+    name, theirs = next(iter(baselines), ("", {}))
+    both = [key for key in HEADLINES if key in ours and key in theirs]
+    lost = [key for key in both if not _is_better(key, ours[key], theirs[key])]
     if not lost:
         return ""
-    return (
-        f"The {winner} has not learnt the task, it is no better than a baseline by "
-        f"{'; '.join(lost)}. Train longer or on more samples before trusting this ranking."
+    shown = "; ".join(
+        f"{SHOWN[key]} {show(ours[key])} against {show(theirs[key])}" for key in lost
     )
+    if len(lost) == len(both):
+        sentence = f"The {winner} has not learnt the task: the {name} is as good in everything"
+    else:
+        won = ", ".join(SHOWN[key] for key in both if key not in lost)
+        sentence = f"The {winner} beats the {name} in {won}, but not in all"
+    return f"{sentence} ({shown}). Train longer or on more samples before trusting this ranking."
 
 
 def _is_better(key: str, ours: float, theirs: float) -> bool:
