@@ -225,7 +225,11 @@ class OptimConfig(Settings):
 
 
 class TrainConfig(Settings):
-    """How long to train, what counts as better and what is kept."""
+    """How long to train, what counts as better and what is kept.
+
+    Every `overlay_every_epochs` epochs and at the end, `overlay_samples` validation samples are
+    drawn, and with `plots` the curves of the run.
+    """
 
     epochs: Annotated[int, Field(ge=1)] = 20
     seed: int = 13
@@ -237,6 +241,7 @@ class TrainConfig(Settings):
     keep_best: Annotated[int, Field(ge=1)] = 1
     overlay_every_epochs: Annotated[int, Field(ge=1)] = 10
     overlay_samples: Annotated[int, Field(ge=0)] = 4
+    plots: bool = True
     deterministic: bool = True
 
     @field_validator("select_metric")

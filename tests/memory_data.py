@@ -146,7 +146,7 @@ TINY = {
         "backbone": {"name": "test_vit", "input_size": SIZE},
         "head": {"type": "mlp", "hidden_dim": 16},
     },
-    "train": {"epochs": 2, "overlay_every_epochs": 100},
+    "train": {"epochs": 2, "overlay_every_epochs": 100, "plots": False},
     "optim": {"warmup_epochs": 0.0},
 }
 

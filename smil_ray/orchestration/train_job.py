@@ -30,7 +30,15 @@ from smil_ray.training.world import World
 log = logging.getLogger(__name__)
 
 Execution = Literal["ray_train", "inline"]
-CHANGEABLE = ("train.epochs", "run.", "tracking.", "data.path", "data.loader_workers")
+CHANGEABLE = (
+    "train.epochs",
+    "train.overlay_",
+    "train.plots",
+    "run.",
+    "tracking.",
+    "data.path",
+    "data.loader_workers",
+)
 """Settings that a resumed run may change; others would make it another run."""
 
 
@@ -62,12 +70,14 @@ class TrainOptions:
     Attributes:
         report: Called after each epoch; inline execution only.
         display: Shows a progress line; by default on stderr if it is a terminal.
+        announce: Called once with the size of the network, before the first step.
         open_data: Opens the data set in each process.
         facts: Further entries of run.json.
     """
 
     report: Callable[[EpochReport], None] | None = None
     display: Callable[[str], None] | None = None
+    announce: Callable[[str], None] | None = None
     open_data: OpenData = open_data
     facts: dict[str, Any] | None = None
 
@@ -117,7 +127,7 @@ def run_training(
             # Imported here: a search's trials train inline and never need Ray Train.
             from smil_ray.orchestration.train_job_ray import train_with_ray
 
-            result = train_with_ray(job, address, display)
+            result = train_with_ray(job, address, display, options.announce)
     except BaseException as error:
         state = "failed" if isinstance(error, Exception) else "stopped"
         _end_status(run, state, f"{type(error).__name__}: {error}")
@@ -186,7 +196,14 @@ def _train_inline(
         raise ConfigError("run.use_gpu: yes", found="no CUDA device", remedy="set it to auto")
     world = World(device=torch.device("cuda" if use_gpu else "cpu"))
     with asks_to_stop() as stop:
-        return train_in_this_process(job, world, report=options.report, display=display, stop=stop)
+        return train_in_this_process(
+            job,
+            world,
+            report=options.report,
+            display=display,
+            announce=options.announce,
+            stop=stop,
+        )
 
 
 def _outcome(run: RunDir, config: Config, result: FitResult) -> TrainOutcome:

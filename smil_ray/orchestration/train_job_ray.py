@@ -38,7 +38,10 @@ class TrainingFailedError(SmilRayError):
 
 
 def train_with_ray(
-    job: TrainingJob, address: str | None, display: Callable[[str], None] | None
+    job: TrainingJob,
+    address: str | None,
+    display: Callable[[str], None] | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> FitResult:
     """Run a job on Ray Train and return how it ended.
 
@@ -55,7 +58,7 @@ def train_with_ray(
         if is_fixed:
             _check_fits(job.config, resources)
         trainer = _trainer(job, resources)
-        found = _fit_in_thread(trainer, RunDir.open(job.run), display)
+        found = _fit_in_thread(trainer, RunDir.open(job.run), display, announce)
     return _result(found, job)
 
 
@@ -119,7 +122,10 @@ def _trainer(job: TrainingJob, resources: dict[str, float]) -> ray.train.torch.T
 
 
 def _fit_in_thread(
-    trainer: ray.train.torch.TorchTrainer, run: RunDir, display: Callable[[str], None] | None
+    trainer: ray.train.torch.TorchTrainer,
+    run: RunDir,
+    display: Callable[[str], None] | None,
+    announce: Callable[[str], None] | None,
 ) -> dict[str, Any]:
     """Run `trainer.fit` beside the main thread, which shows progress and hears signals."""
     found: dict[str, Any] = {}
@@ -138,6 +144,10 @@ def _fit_in_thread(
             thread.join(POLL_S)
             if stop():
                 (run.path / STOP_FILE).touch()
+            network = run.facts().get("network") if announce is not None else None
+            if announce is not None and network is not None:
+                announce(network["summary"])
+                announce = None
             line = run.status().get("line", "")
             if display is not None and line != shown:
                 display(line)

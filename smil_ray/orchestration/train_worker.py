@@ -15,7 +15,12 @@ import torch
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.errors import CheckpointError
-from smil_ray.orchestration.train_worker_pictures import write_overlays
+from smil_ray.models.describe import describe
+from smil_ray.orchestration.train_worker_pictures import (
+    write_alignment_plot,
+    write_overlays,
+    write_plots,
+)
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.assemble import assemble, open_data
 from smil_ray.training.checkpoint_files import Checkpoint
@@ -55,6 +60,7 @@ def train_in_this_process(
     *,
     report: Callable[[EpochReport], None] | None = None,
     display: Callable[[str], None] | None = None,
+    announce: Callable[[str], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> FitResult:
     """Train as one process of a run until it ends; see `training.loop.fit` for the errors.
@@ -64,6 +70,7 @@ def train_in_this_process(
         world: This process among the others, and its device.
         report: Called after each epoch, in every process.
         display: Shows a progress line.
+        announce: Called once with the size of the network.
         stop: Asked before each step whether to end with a checkpoint.
     """
     run, config = RunDir.open(job.run), job.config
@@ -77,8 +84,10 @@ def train_in_this_process(
         world.barrier()
         hooks = Hooks(report=report or _ignore, stop=stop or _StopFile(run))
         if world.is_first:
-            _record_start(run, parts, resume)
-            hooks = _Recorder(run, parts, display).hooks(hooks)
+            summary = _record_start(run, parts, resume)
+            if announce is not None:
+                announce(summary)
+            hooks = _Recorder(run, config, parts, display).hooks(hooks)
         return fit(parts, config, folder=run.path, hooks=hooks, resume=resume, world=world)
 
 
@@ -89,8 +98,11 @@ def _ignore(_: EpochReport) -> None:
 class _Recorder:
     """Writes what the loop says into the run folder."""
 
-    def __init__(self, run: RunDir, parts: Parts, display: Callable[[str], None] | None) -> None:
+    def __init__(
+        self, run: RunDir, config: Config, parts: Parts, display: Callable[[str], None] | None
+    ) -> None:
         self._run = run
+        self._config = config
         self._parts = parts
         self._display = display
         self._written = 0.0
@@ -116,8 +128,14 @@ class _Recorder:
             values = {k: v for k, v in vars(progress).items() if v is not None}
             self._run.set_status("running", line=progress.line(), **values)
 
-    def _draw(self, predictions: Predictions) -> None:
-        write_overlays(predictions, self._parts.model.skeleton, self._run.overlays)
+    def _draw(self, predictions: Predictions | None) -> None:
+        run, model = self._run, self._parts.model
+        if predictions is not None:
+            write_overlays(predictions, model.skeleton, run.overlays)
+        if self._config.train.plots:
+            write_plots(run, self._config)
+            if predictions is not None:
+                write_alignment_plot(predictions, model, self._config.body, run.plots)
 
 
 class _StopFile:
@@ -136,23 +154,26 @@ class _StopFile:
         return self._found
 
 
-def _record_start(run: RunDir, parts: Parts, resume: Checkpoint | None) -> None:
-    """Write what is known before the first step; drop metrics that are going to be repeated."""
+def _record_start(run: RunDir, parts: Parts, resume: Checkpoint | None) -> str:
+    """Write what is known before the first step; drop metrics that are going to be repeated.
+
+    Returns the size of the network in one line.
+    """
     run.truncate_metrics(0 if resume is None else resume.meta["step"])
     run.write_json("splits.json", parts.splits.names(parts.data.names))
-    parameters = list(parts.regressor.parameters())
+    size = describe(parts.regressor)
     run.update_facts(
         {
             "data_hash": parts.data.content_hash,
             "model_hash": parts.model.content_hash,
             "input_size": parts.data.input_size,
             "samples": {name: len(kept) for name, kept in vars(parts.splits).items()},
-            "parameters": sum(p.numel() for p in parameters),
-            "parameters_trained_at_start": sum(p.numel() for p in parameters if p.requires_grad),
+            "network": {"summary": str(size), **size.as_dict()},
             "device": str(parts.model.device),
         }
     )
     run.set_status("running")
+    return str(size)
 
 
 def _check_same_data(resume: Checkpoint | None, parts: Parts) -> None:

@@ -164,10 +164,11 @@ class _Run:
         position.next_epoch()
         self.hooks.log(position.step, float(position.epoch), self.metrics)
         self.hooks.flush()
-        self._draw()
         stop, overdue = self.state.world.any(self.hooks.stop(), self.saver.is_overdue())
         tired = self._tired()
         last = position.epoch == train.epochs or tired is not None
+        if last or position.epoch % train.overlay_every_epochs == 0:
+            self._draw()
         due = position.epoch % train.checkpoint_every_epochs == 0
         path = None
         if due or last or stop or overdue:
@@ -202,12 +203,9 @@ class _Run:
         return value < best if self.config.train.select_mode == "min" else value > best
 
     def _draw(self) -> None:
-        train, position = self.config.train, self.state.position
-        wanted = position.epoch % train.overlay_every_epochs == 0 or position.epoch == train.epochs
-        if wanted and self.state.world.is_first:
-            found = fixed_predictions(self.state, self.parts, self.config, position.epoch)
-            if found is not None:
-                self.hooks.draw(found)
+        if self.state.world.is_first:
+            epoch = self.state.position.epoch
+            self.hooks.draw(fixed_predictions(self.state, self.parts, self.config, epoch))
 
     def _log(self, figures: list[tuple[int, dict[str, float]]]) -> None:
         position = self.state.position

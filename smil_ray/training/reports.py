@@ -89,7 +89,8 @@ class Hooks:
         log: Metrics of a step or an epoch: (step, epoch, metrics).
         flush: What was logged must now be on the disk, because a checkpoint follows.
         progress: About once a second.
-        draw: Every `train.overlay_every_epochs` epochs.
+        draw: Every `train.overlay_every_epochs` epochs and after the last, in the first process;
+            None where no samples are to be drawn.
         stop: True asks for a checkpoint now and an orderly end.
     """
 
@@ -97,7 +98,7 @@ class Hooks:
     log: Callable[[int, float, dict[str, float]], None] = _ignore
     flush: Callable[[], None] = _ignore
     progress: Callable[[Progress], None] = _ignore
-    draw: Callable[[Predictions], None] = _ignore
+    draw: Callable[[Predictions | None], None] = _ignore
     stop: Callable[[], bool] = _never
 
 

@@ -36,7 +36,8 @@ def test_run_leaves_a_folder_that_explains_itself(config: Config) -> None:
     run = outcome.run_dir
     assert outcome.status == run.status()["state"] == "finished"
     assert run.facts()["data_hash"] == "memory-24"
-    assert run.facts()["parameters"] > 0
+    assert run.facts()["network"]["parameters"] > run.facts()["network"]["head_parameters"] > 0
+    assert run.facts()["network"]["gflops"] > 0
     assert (run.path / "splits.json").is_file()
     assert (run.overlays / "epoch_0002.png").is_file()
     assert run.load_config() == config
@@ -134,3 +135,13 @@ def test_run_outside_the_main_thread_works(config: Config) -> None:
     thread.start()
     thread.join()
     assert found[0].status == "finished"
+
+
+def test_run_draws_its_curves_and_joints(config: Config) -> None:
+    said: list[str] = []
+    options = TrainOptions(open_data=open_memory_data, announce=said.append)
+    outcome = train(with_section(config, "train", plots=True, epochs=1), options=options)
+    names = sorted(path.name for path in outcome.run_dir.plots.iterdir())
+    assert names == ["alignment.png", "losses.png", "optimisation.png", "validation.png"]
+    assert "parameters" in said[0]
+    assert "GFLOP" in said[0]

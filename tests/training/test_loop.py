@@ -38,7 +38,7 @@ class Log:
     def __init__(self, die_at: int = -1, stop_at: int = -1) -> None:
         self.lines: list[tuple[int, float, dict[str, float]]] = []
         self.reports: list[EpochReport] = []
-        self.drawn: list[Predictions] = []
+        self.drawn: list[Predictions | None] = []
         self._die_at, self._stop_at = die_at, stop_at
 
     def log(self, step: int, epoch: float, metrics: dict[str, float]) -> None:
@@ -196,8 +196,9 @@ def test_fit_unknown_select_metric_is_refused(train: Train) -> None:
 def test_fit_draws_fixed_samples_at_the_end(train: Train) -> None:
     log = Log()
     train(tiny_config(train={"overlay_samples": 2}), log)
-    assert [drawn.epoch for drawn in log.drawn] == [2]
-    assert log.drawn[0].xy.shape[0] == 2
+    (drawn,) = log.drawn
+    assert drawn is not None
+    assert (drawn.epoch, drawn.xy.shape[0]) == (2, 2)
 
 
 def test_fit_non_finite_loss_stops_with_the_batch_saved(train: Train, tmp_path: Path) -> None:
