@@ -69,6 +69,9 @@ def _add_doctor(commands: Commands) -> None:
     doctor.add_argument("--model", default="builtin", help="`builtin` or a .pkl/.npz file")
     doctor.add_argument("--json", type=Path, help="write every finding to this file")
     doctor.add_argument("--fix-list", type=Path, help="write the names of good samples")
+    doctor.add_argument("--limit", type=count, help="only the first N samples")
+    doctor.add_argument("--num-workers", type=count, help="processes (default: one a core)")
+    doctor.add_argument("--address", default="local", help="Ray cluster; `auto` for a running one")
 
 
 def _add_preprocess(commands: Commands) -> None:
@@ -144,11 +147,18 @@ def _synth(arguments: argparse.Namespace) -> int:
 
 def _doctor(arguments: argparse.Namespace) -> int:
     from smil_ray.body.smil_model import SmilModel
-    from smil_ray.data.doctor import examine
+    from smil_ray.orchestration.doctor_job import examine_in_parallel
 
     with progress_bar("examining") as update:
-        report = examine(arguments.data, SmilModel.open(arguments.model), progress=update)
-    Console().print(report.table(), highlight=False, markup=False)
+        report = examine_in_parallel(
+            arguments.data,
+            SmilModel.open(arguments.model),
+            num_workers=arguments.num_workers,
+            address=arguments.address,
+            progress=update,
+            limit=arguments.limit,
+        )
+    Console(soft_wrap=True).print(report.table(), highlight=False, markup=False)
     if arguments.json is not None:
         arguments.json.write_text(report.to_json(), encoding="utf-8")
     if arguments.fix_list is not None:

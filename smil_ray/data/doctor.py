@@ -13,7 +13,15 @@ from pathlib import Path
 
 from smil_ray.core.batch import Sample
 from smil_ray.data import image_io
-from smil_ray.data.doctor_pictures import CHANCE, MAX_SUSPECTS, SUSPICIOUS, edge_map, find_swaps
+from smil_ray.data.doctor_pictures import (
+    CHANCE,
+    FAINT,
+    MAX_SUSPECTS,
+    SUSPICIOUS,
+    contrast,
+    edge_map,
+    find_swaps,
+)
 from smil_ray.data.doctor_report import DoctorReport, Finding, Kind
 from smil_ray.data.filters import REASONS, SampleError
 from smil_ray.data.replicant import Entry, ReadOptions, find_entries, read_samples
@@ -36,6 +44,7 @@ _ENTRY_KINDS = {
     "keypoints": Kind("warning", "some joints have 2D but no 3D positions"),
     "no_mask": Kind("warning", "there is no ID mask: no silhouette, visibility from the frame"),
     "empty_mask": Kind("warning", "the ID mask does not show the subject"),
+    "faint_picture": Kind("warning", "the picture is all but even where the subject is"),
     "image_disagrees": Kind("warning", "the picture shows no edges where the mask has them"),
 }
 _FOLDER_KINDS = {
@@ -123,6 +132,10 @@ def examine_entry(entry: Entry, model: BodyFacts) -> EntryReport:
     for sample, covered in zip(result.samples, result.coverage, strict=True):
         if covered == 0.0:
             findings.append(("empty_mask", f"{sample.name}: the mask does not show the subject"))
+        levels = contrast(sample)
+        if levels is not None and levels < FAINT:
+            text = f"{sample.name}: {levels:.0f} of 255 levels around the subject"
+            findings.append(("faint_picture", text))
     edges = edge_map(result.samples[0]) if len(result.samples) == 1 else None
     score = None if edges is None else edges.score
     if score is not None and score < CHANCE:
@@ -144,6 +157,8 @@ def examine_entry(entry: Entry, model: BodyFacts) -> EntryReport:
 def _all_errors(entry: Entry, first: SampleError) -> tuple[tuple[str, str], ...]:
     """Look on after the first error, so that one visit names all that is broken."""
     found = {first.reason: str(first)}
+    if first.reason == "unexpected":
+        return tuple(found.items())
 
     def attempt(check: Callable[[], object]) -> None:
         try:

@@ -1,8 +1,9 @@
-"""Does a picture belong to its mask? Edges along the mask's contour tell.
+"""Does a picture show its subject, and does it belong to its mask?
 
-The score is the mean rank (0 to 1) of the picture's gradient along the contour, among all of
-its gradients: 0.5 is chance. On replicAnt and synthetic pictures the own picture scores 0.6 to
-0.99, nine of ten foreign pictures stay below 0.65.
+Edges along the mask's contour tell whether picture and mask belong together. The score is the
+mean rank (0 to 1) of the picture's gradient along the contour, among all of its gradients: 0.5 is
+chance. On replicAnt and synthetic pictures the own picture scores 0.6 to 0.99, nine of ten
+foreign pictures stay below 0.65.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ CHANCE = 0.56
 SUSPICIOUS = 0.8
 """Below this score a picture takes part in the search for swapped ones."""
 MAX_SUSPECTS = 200
+FAINT = 16.0
+"""Contrast (of 255) below which a picture shows nothing of its subject that could be learnt."""
 _MAX_SIDE = 512
 _MIN_CONTOUR = 60
 _SWAP_GAIN = 0.1
@@ -55,6 +58,22 @@ def edge_map(sample: Sample) -> EdgeMap | None:
         return None
     picture = cv2.resize(sample.image, (side, side), interpolation=cv2.INTER_AREA)
     return EdgeMap(_edge_ranks(picture), contour)
+
+
+def contrast(sample: Sample) -> float | None:
+    """Return the range of values (0 to 255, the outer 2 % left out) in the keypoints' box.
+
+    The largest of the three channels; None where no keypoint is inside the picture.
+    """
+    inside = ((sample.keypoints_2d >= 0.0) & (sample.keypoints_2d < 1.0)).all(axis=1)
+    if not inside.any():
+        return None
+    points = sample.keypoints_2d[inside] * np.array(sample.image.shape[1::-1])
+    low, high = points.min(axis=0).astype(int), points.max(axis=0).astype(int) + 1
+    box = sample.image[low[1] : high[1], low[0] : high[0]].reshape(-1, 3)
+    step = max(1, len(box) // 4096)
+    darkest, brightest = np.percentile(box[::step], (1, 99), axis=0)
+    return float((brightest - darkest).max())
 
 
 def find_swaps(maps: Mapping[str, EdgeMap]) -> list[tuple[str, str]]:

@@ -159,7 +159,9 @@ class DoctorReport:
             f"silhouette coverage ({self.n_without_mask} samples without a mask, "
             f"{self.n_empty_mask} with an empty one)"
         ]
-        most = max(*self.coverage_histogram, 1)
+        if not any(self.coverage_histogram):
+            return lines
+        most = max(self.coverage_histogram)
         for low, high, count in zip(
             COVERAGE_EDGES, COVERAGE_EDGES[1:], self.coverage_histogram, strict=False
         ):

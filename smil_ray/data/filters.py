@@ -26,6 +26,7 @@ REASONS: dict[str, str] = {
     "mask_size": "the ID mask and the picture differ in size",
     "mask_disagrees": "the ID mask shows the subject elsewhere than its keypoints",
     "duplicate_name": "another file has the same name",
+    "unexpected": "reading failed in a way that nobody foresaw; the detail says how",
     "low_coverage": "the silhouette covers less of the picture than the threshold",
     "few_keypoints": "fewer keypoints are visible than required",
 }

@@ -34,6 +34,23 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise DataError(f"{path}", found=found, remedy=remedy) from error
 
 
+def list_arrays(path: Path) -> list[tuple[str, str, tuple[int, ...]]]:
+    """Return path, type and shape of every data set of any HDF5 file, by path.
+
+    Raises:
+        DataError: It is not an HDF5 file.
+    """
+    found: list[tuple[str, str, tuple[int, ...]]] = []
+
+    def visit(name: str, node: object) -> None:
+        if isinstance(node, h5py.Dataset):
+            found.append((name, str(node.dtype), node.shape))
+
+    with opened(path) as file:
+        file.visititems(visit)
+    return sorted(found)
+
+
 def dataset_at(file: h5py.File, path: str) -> h5py.Dataset:
     """Return a data set.
 

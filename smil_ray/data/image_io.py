@@ -16,6 +16,7 @@ from jaxtyping import Shaped, UInt8
 
 from smil_ray.data.coordinates import Window
 from smil_ray.data.filters import SampleError
+from smil_ray.errors import DataError
 
 MAX_PIXELS = 100_000_000
 _JPEG = b"\xff\xd8\xff"
@@ -66,6 +67,20 @@ def encode_jpeg(rgb: UInt8[np.ndarray, "h w 3"], quality: int = 95) -> bytes:
     return simplejpeg.encode_jpeg(
         np.ascontiguousarray(rgb), quality=quality, colorspace="RGB", colorsubsampling="420"
     )
+
+
+def write_png(path: Path, rgb: UInt8[np.ndarray, "h w 3"]) -> None:
+    """Write a picture for people; missing folders are made.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written", found=error.strerror) from error
 
 
 def decode_jpeg(buffer: bytes | UInt8[np.ndarray, " n"]) -> UInt8[np.ndarray, "h w 3"]:

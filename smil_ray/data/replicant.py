@@ -29,6 +29,7 @@ __all__ = ["Entry", "ReadOptions", "ReadResult", "find_entries", "read_samples"]
 
 BBOX_MARGIN = 0.2
 """A crop is this share of the bounding box's longer side larger than the box."""
+_UNFORESEEN = (OSError, ValueError, LookupError, TypeError, ArithmeticError, cv2.error)
 MASK_MARGIN, MASK_MARGIN_PX, MASK_OUTSIDE = 0.15, 5.0, 0.1
 """Room around the keypoints' box (share of its longer side, px) and the share of mask beyond."""
 
@@ -72,15 +73,27 @@ def read_samples(entry: Entry, model: BodyFacts, options: ReadOptions | None = N
 
     Raises:
         SampleError: The entry cannot be used, or none of its subjects can (the first's error).
+            One file must not stop a job, so what nobody foresaw is `unexpected`.
     """
-    options = options or ReadOptions()
+    ignored = model.skeleton.mask((options or ReadOptions()).ignored_joints)
+    try:
+        return _read(entry, model, options or ReadOptions(), ignored)
+    except SampleError:
+        raise
+    except _UNFORESEEN as error:
+        text = f"{entry.json_path}: {type(error).__name__}: {error}"
+        raise SampleError("unexpected", text) from error
+
+
+def _read(
+    entry: Entry, model: BodyFacts, options: ReadOptions, ignored: Bool[np.ndarray, " n_joints"]
+) -> ReadResult:
     if entry.duplicate_of is not None:
         raise SampleError(
             "duplicate_name", f"{entry.json_path}: same name as {entry.duplicate_of}"
         )
     frame = read_frame(entry.json_path)
     scene = _Scene.read(entry, frame, options)
-    ignored = model.skeleton.mask(options.ignored_joints)
     result = ReadResult([], rejected=list(frame.rejected))
     several = len(frame.subjects) + len(frame.rejected) > 1
     for subject in frame.subjects:

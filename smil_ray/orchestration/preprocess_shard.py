@@ -16,13 +16,7 @@ from smil_ray.data.hdf5_merge import StoreSize, write_shard
 from smil_ray.data.hdf5_schema import Drop, StoreInfo
 from smil_ray.data.hdf5_table import encode_samples
 from smil_ray.data.replicant import Entry, ReadOptions, ReadResult, read_samples
-from smil_ray.errors import DataError
 from smil_ray.orchestration.preprocess_plan import PreprocessOptions, Shard
-
-UNEXPECTED = "unexpected"
-"""Reason of a sample whose reading failed in a way that nobody foresaw; the detail says how."""
-
-_UNFORESEEN = (OSError, ValueError, LookupError, TypeError, ArithmeticError, cv2.error)
 
 
 @dataclass(frozen=True)
@@ -127,7 +121,4 @@ def _read(entry: Entry, model: SmilModel, options: ReadOptions, drops: list[Drop
         return read_samples(entry, model, options)
     except SampleError as error:
         drops.append(Drop(entry.name, error.reason, str(error)))
-    except (DataError, *_UNFORESEEN) as error:
-        detail = f"{entry.json_path}: {type(error).__name__}: {error}"
-        drops.append(Drop(entry.name, UNEXPECTED, detail))
     return ReadResult([])

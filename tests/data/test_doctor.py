@@ -11,6 +11,7 @@ import orjson
 import pytest
 import tiny_replicant as tiny
 
+from smil_ray.data import replicant
 from smil_ray.data.doctor import examine
 from smil_ray.data.doctor_report import DoctorReport
 from smil_ray.data.filters import REASONS, SampleError
@@ -148,6 +149,7 @@ def test_healthy_data_set_has_no_finding(folder):
         ("unknown joints", edit(lambda d: tiny.first(d)["keypoints"].update(tail={}))),
         ("shape betas", edit(lambda d: tiny.first(d).update({"shape betas": [0.0] * 13}))),
         ("no_mask", lambda folder: (folder / f"{BAD}_ID.png").unlink()),
+        ("faint_picture", lambda f: cv2.imwrite(str(f / f"{BAD}.JPG"), np.full((96, 96, 3), 9))),
         (
             "empty_mask",
             lambda f: cv2.imwrite(str(f / f"{BAD}_ID.png"), np.zeros((96, 96, 4), np.uint8)),
@@ -219,3 +221,18 @@ def test_another_map_and_a_limit_are_used(folder):
     report = examine(folder, BODY, map_function=reverse_work, limit=2)
     assert isinstance(report, DoctorReport)
     assert report.good_names == ("d_00", "d_01")
+
+
+def test_what_nobody_foresaw_is_named_and_the_rest_is_examined(folder, monkeypatch):
+    real = replicant.read_frame
+
+    def read(path: Path) -> object:
+        if BAD in path.name:
+            raise ZeroDivisionError("division by zero")
+        return real(path)
+
+    monkeypatch.setattr(replicant, "read_frame", read)
+    report = examine(folder, BODY)
+    assert report.names("unexpected") == (BAD,)
+    assert "ZeroDivisionError" in report.table()
+    assert len(report.good_names) == 3

@@ -22,6 +22,8 @@ def test_real_weights_fit_bone_transforms_linearly(real_data, field, key):
             [[joint["transform"][key][axis] for axis in "xyz"] for joint in joints.values()]
         )
     design = np.column_stack([np.ones(len(weights)), np.array(weights)])
+    if len(weights) <= design.shape[1]:
+        pytest.skip(f"{len(weights)} samples cannot contradict {design.shape[1]} unknowns")
     target = np.array(values).reshape(len(values), -1)
     solution, *_ = np.linalg.lstsq(design, target, rcond=None)
     assert np.abs(design @ solution - target).max() < 1e-5

@@ -10,10 +10,11 @@ import pytest
 from preprocess_data import SIZE, break_entries, options, write_folder
 
 from smil_ray.body.smil_model import SmilModel
+from smil_ray.data import replicant
+from smil_ray.data.filters import REASONS
 from smil_ray.data.hdf5_schema import StoreInfo
 from smil_ray.data.hdf5_store import Hdf5Source, read_drops, verify
 from smil_ray.errors import DataError
-from smil_ray.orchestration import preprocess_shard
 from smil_ray.orchestration.preprocess_parts import PartsFolder
 from smil_ray.orchestration.preprocess_plan import PreprocessOptions, plan_shards
 from smil_ray.orchestration.preprocess_shard import ShardManifest, make_shard
@@ -84,18 +85,19 @@ def test_broken_entries_are_dropped_with_their_reason_and_nothing_else_changes(
 def test_failure_that_nobody_foresaw_drops_the_sample_with_its_error(
     intact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = preprocess_shard.read_samples
+    real = replicant.read_frame
 
-    def read(entry: object, *arguments: object) -> object:
-        if "tiny_03" in str(entry):
+    def read(path: Path) -> object:
+        if "tiny_03" in path.name:
             raise ZeroDivisionError("division by zero")
-        return real(entry, *arguments)  # type: ignore[arg-type]
+        return real(path)
 
-    monkeypatch.setattr(preprocess_shard, "read_samples", read)
+    monkeypatch.setattr(replicant, "read_frame", read)
     run(intact, tmp_path / "a.h5", options())[1]()
     (drop,) = read_drops(tmp_path / "a.h5")
     assert (drop.name, drop.reason) == ("tiny_03", "unexpected")
     assert "ZeroDivisionError" in drop.detail
+    assert drop.reason in REASONS
 
 
 def test_filters_drop_by_coverage_and_keypoints(intact: Path, tmp_path: Path) -> None:

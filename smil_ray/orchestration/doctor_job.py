@@ -1,0 +1,78 @@
+"""The doctor's examination of many entries, in parallel on Ray, in order."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import ray
+
+from smil_ray.body.smil_model import SmilModel
+from smil_ray.data.doctor import EntryReport, Progress, examine
+from smil_ray.data.doctor_report import DoctorReport
+from smil_ray.data.replicant import Entry
+from smil_ray.orchestration.cluster import start_ray
+
+CHUNK = 16
+"""Entries per task: about half a second of work at 1024 px."""
+WORTH_RAY = 300
+"""With fewer entries than this, starting Ray takes longer than the work."""
+
+Examine = Callable[[Entry], EntryReport]
+
+
+def examine_in_parallel(
+    folder: Path | str,
+    model: SmilModel,
+    *,
+    num_workers: int | None = None,
+    address: str | None = "local",
+    progress: Progress | None = None,
+    limit: int | None = None,
+) -> DoctorReport:
+    """Return what `data.doctor.examine` returns, found by several processes.
+
+    Args:
+        folder: A replicAnt data set; on a cluster in a folder that all nodes share.
+        model: The body model that the labels shall fit.
+        num_workers: Tasks at a time; 1 works in this process, without Ray; None takes as many
+            as this process may use cores, or 1 where that is quicker.
+        address: Ray cluster; `local` starts one for this job.
+        progress: Called with (done, total) entries.
+        limit: Examine only the first entries.
+
+    Raises:
+        DataError: There is no annotated picture.
+    """
+
+    def in_parallel(function: Examine, entries: Sequence[Entry]) -> Iterator[EntryReport]:
+        few = len(entries) < WORTH_RAY
+        workers = num_workers or (1 if few else len(os.sched_getaffinity(0)))
+        if workers == 1:
+            yield from map(function, entries)
+            return
+        with start_ray(address, num_cpus=workers if address in ("local", None) else None):
+            yield from _map(function, entries, workers)
+
+    folder = Path(folder).absolute()  # Workers have another working directory.
+    return examine(folder, model, map_function=in_parallel, progress=progress, limit=limit)
+
+
+def _map(function: Examine, entries: Sequence[Entry], workers: int) -> Iterator[EntryReport]:
+    """Give the results in the order of the entries, with few chunks waiting at a time."""
+    task: Any = ray.remote(num_cpus=1, max_retries=3)(_examine_chunk)
+    shared = ray.put(function)
+    chunks = (entries[at : at + CHUNK] for at in range(0, len(entries), CHUNK))
+    running = deque(task.remote(shared, chunk) for chunk in islice(chunks, 2 * workers))
+    while running:
+        reports = ray.get(running.popleft())
+        running.extend(task.remote(shared, chunk) for chunk in islice(chunks, 1))
+        yield from reports
+
+
+def _examine_chunk(function: Examine, entries: Sequence[Entry]) -> list[EntryReport]:
+    cv2.setNumThreads(1)
+    return [function(entry) for entry in entries]
