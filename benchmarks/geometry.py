@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from _plain_body import PlainBody
 from torch import Tensor
 
 from smil_ray.body.smil_model import SmilModel
@@ -117,22 +118,44 @@ def body_model(models: list[SmilModel], threads: int) -> list[str]:
     """Time blend shapes, kinematics and skinning, with and without vertices."""
     torch.set_num_threads(threads)
     rows = [
-        "Body model, ms (scales and translations on); joints only never touches vertices:",
+        "Body model, ms (scales and translations on); *joints* never touches vertices; *plain* is "
+        "`_plain_body.py`,",
+        "the straightforward algorithm, which has no joints without vertices; ratios are plain / "
+        "ours:",
         "",
-        "| model | vertices | batch | joints fwd | joints fwd + bwd | vertices fwd "
-        "| vertices fwd + bwd |",
-        "|---|---|---|---|---|---|---|",
+        "| model | batch | pass | joints | vertices | plain | ratio joints | ratio vertices |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for model in models:
+        plain = PlainBody.of(model)
+        error = difference(model, plain)
         for batch in (1, 8, 32):
-            times = [
-                best_ms(partial(pose, model, batch, vertices=vertices, gradient=gradient))
-                for vertices in (False, True)
-                for gradient in (False, True)
-            ]
-            cells = " | ".join(f"{t.wall:.2f}" for t in times)
-            rows.append(f"| {model.name} | {model.n_verts} | {batch} | {cells} |")
+            for gradient in (False, True):
+                steps = {
+                    "joints": lambda params, model=model: model.pose(params).joints,
+                    "vertices": lambda params, model=model: model.pose(params).skin(),
+                    "plain": lambda params, plain=plain: torch.cat(plain.pose(params), dim=1),
+                }
+                joints, vertices, theirs = (
+                    best_ms(partial(pose, step, model, batch, gradient=gradient), at_most=1000)
+                    for step in steps.values()
+                )
+                rows.append(
+                    f"| {model.name} ({model.n_verts} vertices) | {batch} "
+                    f"| {'forward + backward' if gradient else 'forward'} | {joints.wall:.2f} "
+                    f"| {vertices.wall:.2f} | {theirs.wall:.2f} "
+                    f"| {theirs.wall / joints.wall:.1f} | {theirs.wall / vertices.wall:.1f} |"
+                )
+                print(rows[-1], flush=True)
+        rows.append(f"| | | both agree to {error:.0e} model units | | | | | |")
     return rows
+
+
+def difference(model: SmilModel, plain: PlainBody) -> float:
+    """Return the largest distance between both algorithms' vertices, model units."""
+    with torch.no_grad():
+        params = random_params(model, 4)
+        return float((model.pose(params).skin() - plain.pose(params)[0]).abs().max())
 
 
 def silhouette_ms(
@@ -180,17 +203,18 @@ def random_params(model: SmilModel, batch: int) -> SmilParams:
     )
 
 
-def pose(model: SmilModel, batch: int, *, vertices: bool, gradient: bool) -> None:
-    """Run the body model once, for joints or vertices, with or without the backward pass."""
+def pose(
+    step: Callable[[SmilParams], Tensor], model: SmilModel, batch: int, *, gradient: bool
+) -> None:
+    """Run a body model once, with or without the backward pass."""
     params = random_params(model, batch)
     if gradient:
         moving = ("global_rot", "joint_rot", "betas", "log_beta_scales", "betas_trans")
         leaves = {name: getattr(params, name).requires_grad_() for name in moving}
-        params = replace(params, **leaves)
-    body = model.pose(params)
-    result = body.skin() if vertices else body.joints
-    if gradient:
-        result.square().sum().backward()
+        step(replace(params, **leaves)).square().sum().backward()
+    else:
+        with torch.no_grad():
+            step(params)
 
 
 def best_ms(step: Callable[[], None], at_most: int = 200, seconds: float = 2.0) -> Times:

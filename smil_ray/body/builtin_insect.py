@@ -10,7 +10,7 @@ import numpy as np
 
 from smil_ray.body.builtin_anatomy import JOINT_NAMES, PARENTS, SHAPE_NAMES, Shape, grow
 from smil_ray.body.half_mesh import MIRROR, WholeMesh, mirrored
-from smil_ray.body.model_arrays import ModelArrays
+from smil_ray.body.model_arrays import ModelArrays, regress
 from smil_ray.core.skeleton import Skeleton
 
 _DECIMALS = 7
@@ -24,7 +24,7 @@ def build() -> ModelArrays:
     shapedirs = np.stack([_direction(index) for index in range(len(SHAPE_NAMES))], axis=-1)
     regressor = _regressor(mesh, skeleton)
     template = mesh.vertices.round(_DECIMALS)
-    joints = (regressor @ template).round(12)
+    joints = regress(regressor, template).round(12)
     return ModelArrays(
         name="builtin",
         skeleton=skeleton,

@@ -47,9 +47,7 @@ def _chain(model: SmilModel) -> str:
 def _joint_table(model: SmilModel) -> list[str]:
     """One line a joint in tree order: index, indented name, rest place, length of its bone."""
     skeleton, source = model.skeleton, model.source
-    places = source.rest_joints
-    if not model.static_joints and source.joint_regressor is not None:
-        places = source.joint_regressor @ source.v_template
+    places = source.joints_at_rest()
     lines: list[tuple[int, str]] = []
     stack = [(0, 0)]
     while stack:

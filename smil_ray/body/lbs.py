@@ -95,9 +95,10 @@ def local_transforms(
 ) -> Float[Tensor, "*batch_all n_joints 4 4"]:
     """Return each joint's transform relative to its parent (FACTS 2.2, step 6).
 
-    Root: [R | J], never scaled. Child: linear part R diag(s), or diag(1/s_parent) R diag(s)
-    without propagation, which takes the parent's scale back from its children; offset
-    J - J_parent + (1, -1, 1) t, because `translations` are in replicAnt's bone frame.
+    Root: [R | J], never scaled: its scale counts as 1, for its children too. Child: linear part
+    R diag(s), or diag(1/s_parent) R diag(s) without propagation, which takes the parent's scale
+    back from its children; offset J - J_parent + (1, -1, 1) t, because `translations` are in
+    replicAnt's bone frame.
     """
     parents = plan.all_parents
     offset = torch.cat(
@@ -117,7 +118,7 @@ def local_transforms(
         logs = log_scales * not_root
         linear = linear * logs.exp().unsqueeze(-2)
         if not propagate_scaling:
-            back = (-log_scales.index_select(-2, parents) * not_root).exp()
+            back = (-logs.index_select(-2, parents) * not_root).exp()
             linear = linear * back.unsqueeze(-1)
     batch = torch.broadcast_shapes(linear.shape[:-2], offset.shape[:-1])
     upper = torch.cat(

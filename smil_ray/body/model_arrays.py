@@ -47,6 +47,26 @@ class ModelArrays:
     shape_mean: Float[np.ndarray, " n_betas"] | None = None
     shape_cov: Float[np.ndarray, "n_betas n_betas"] | None = None
 
+    def regressed(
+        self, of_vertices: Float[np.ndarray, "n_verts *axes"]
+    ) -> Float[np.ndarray, "n_joints *axes"]:
+        """Return the joint regressor times something that every vertex has.
+
+        Raises:
+            ModelFileError: The model has no joint regressor.
+        """
+        if self.joint_regressor is None:
+            raise ModelFileError(
+                f"model {self.name!r} has no joint regressor", remedy="use static rest joints"
+            )
+        return regress(self.joint_regressor, of_vertices)
+
+    def joints_at_rest(self) -> Float[np.ndarray, "n_joints 3"]:
+        """Return the rest joints of the mean shape that the model means: static or regressed."""
+        if self.static_joints or self.joint_regressor is None:
+            return self.rest_joints
+        return self.regressed(self.v_template)
+
     def content_hash(self) -> str:
         """Return a SHA-256 of everything but the name, equal for a .pkl and its .npz form."""
         digest = hashlib.sha256(b"smil-model-1")
@@ -60,6 +80,26 @@ class ModelArrays:
             elif isinstance(value, bool):
                 digest.update(f"{field.name}{value}".encode())
         return digest.hexdigest()
+
+
+def regress(
+    regressor: Float[np.ndarray, "n_joints n_verts"],
+    of_vertices: Float[np.ndarray, "n_verts *axes"],
+) -> Float[np.ndarray, "n_joints *axes"]:
+    """Return the product of both, its products added one after the other.
+
+    A matrix product may add in another order on another number of threads or another processor;
+    what follows from these joints (hashes, labels of data sets, resumed runs) would then differ
+    in its last bit.
+    """
+    values = of_vertices.reshape(len(of_vertices), -1)
+    joints = np.zeros((len(regressor), values.shape[1]))
+    for joint, row in zip(joints, regressor, strict=True):
+        used = np.flatnonzero(row)
+        if used.size:
+            # Unlike `sum`, `accumulate` promises the order.
+            joint[:] = np.add.accumulate(row[used, None] * values[used])[-1]
+    return joints.reshape(-1, *of_vertices.shape[1:])
 
 
 def checked_arrays(values: Mapping[str, Any]) -> ModelArrays:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from smil_ray.body.model_arrays import ModelArrays, checked_arrays
+from smil_ray.body.model_arrays import ModelArrays, checked_arrays, regress
 from smil_ray.body.model_pickle import load_model_pickle
 from smil_ray.core.skeleton import Skeleton
 from smil_ray.errors import ModelFileError
@@ -146,7 +146,7 @@ def _rest_joints(
             expected="joints (J, 3) or a joint regressor (J, V)",
             found="neither",
         )
-    return regressor @ template
+    return regress(regressor, template)
 
 
 def _parents(content: dict[str, Any]) -> tuple[int, ...]:

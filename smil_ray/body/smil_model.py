@@ -20,7 +20,7 @@ from smil_ray.body.model_file import read_model_file, write_npz
 from smil_ray.body.posed_body import BodyBasis, PosedBody, ShapedBody
 from smil_ray.core.params import SmilParams
 from smil_ray.core.skeleton import Skeleton, chain_length
-from smil_ray.errors import ConfigError, ModelFileError
+from smil_ray.errors import ConfigError
 
 RestJoints = Literal["auto", "regressed", "static"]
 
@@ -171,10 +171,7 @@ class SmilModel:
 
     @cached_property
     def _body_length(self) -> float:
-        joints = self.source.rest_joints
-        if not self.static_joints and self.source.joint_regressor is not None:
-            joints = self.source.joint_regressor @ self.source.v_template
-        return float(chain_length(joints, self.skeleton.body_chain))
+        return float(chain_length(self.source.joints_at_rest(), self.skeleton.body_chain))
 
     @cached_property
     def content_hash(self) -> str:
@@ -235,15 +232,8 @@ class SmilModel:
     @cached_property
     def _joint_basis(self) -> tuple[Tensor, Tensor]:
         """Joints of the template (J, 3) and their change per beta (B, J, 3), in float64 first."""
-        regressor = self.source.joint_regressor
-        if regressor is None:
-            raise ModelFileError(
-                f"model {self.name!r} has no joint regressor", remedy="use static rest joints"
-            )
-        template = regressor @ self.source.v_template
-        directions = (regressor @ self.source.shapedirs.reshape(self.n_verts, -1)).reshape(
-            self.n_joints, 3, self.n_betas
-        )
+        template = self.source.regressed(self.source.v_template)
+        directions = self.source.regressed(self.source.shapedirs)
         made = {"dtype": self.dtype, "device": self.device}
         return (
             torch.tensor(template, **made),

@@ -26,7 +26,7 @@ def pose_one(
     static: bool = False,
     propagate: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return joints (J, 3) and vertices (V, 3) of one animal.
+    """Return joints (J, 3) and vertices (V, 3) of one animal (section 9).
 
     Args:
         scales: Per-joint factors (J, 3), not logarithms.
@@ -85,7 +85,7 @@ def _chain(
                 local[:3, 3] += [offsets[joint, 0], -offsets[joint, 1], offsets[joint, 2]]
             if scales is not None:
                 local[:3, :3] = local[:3, :3] @ np.diag(scales[joint])
-                if not propagate:
+                if not propagate and parent > 0:
                     local[:3, :3] = np.diag(1.0 / scales[parent]) @ local[:3, :3]
         chain.append(local if parent < 0 else chain[parent] @ local)
     return chain

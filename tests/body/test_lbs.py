@@ -1,4 +1,4 @@
-"""The body model against an independent implementation, and its gradients."""
+"""The body model against another implementation, and gradients; conventions_3d.md section 9."""
 
 from pathlib import Path
 from typing import Any

@@ -109,6 +109,35 @@ def test_scaling_a_joint_reaches_its_children_only_when_propagated(
     torch.testing.assert_close(longer, 2.0 * bone)
 
 
+@pytest.mark.parametrize("propagate", [True, False])
+def test_scale_of_the_root_changes_nothing(small: SmilModel, propagate: bool) -> None:
+    """Section 9: the root is never scaled, so its children have nothing to take back."""
+    params = some_params(small)
+    assert params.log_beta_scales is not None
+    without = params.log_beta_scales.clone()
+    without[:, 0] = 0.0
+    expected, found = (
+        small.pose(replace(params, log_beta_scales=scales), propagate_scaling=propagate).skin()
+        for scales in (without, params.log_beta_scales)
+    )
+    assert torch.equal(found, expected)
+
+
+def test_regressed_rest_joints_do_not_depend_on_the_order_of_a_matrix_product() -> None:
+    arrays = small_arrays(seed=4)
+    assert arrays.joint_regressor is not None
+    one_by_one = np.zeros((5, 3))
+    for joint, row in enumerate(arrays.joint_regressor):
+        for share, point in zip(row, arrays.v_template, strict=True):
+            one_by_one[joint] += share * point
+    np.testing.assert_array_equal(arrays.regressed(arrays.v_template), one_by_one)
+    directions = arrays.regressed(arrays.shapedirs)
+    assert directions.shape == (5, 3, 2)
+    np.testing.assert_allclose(
+        directions, np.einsum("jv,vcb->jcb", arrays.joint_regressor, arrays.shapedirs)
+    )
+
+
 def test_translations_move_a_joint_with_y_flipped(small: SmilModel) -> None:
     offsets = torch.zeros(5, 3, dtype=torch.float64)
     offsets[1] = torch.tensor([0.1, 0.2, 0.3])
