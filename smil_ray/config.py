@@ -5,7 +5,14 @@ Files and `--set` overrides become a `Config` in `config_io`; nothing imports a 
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 SHAPE_FAMILY = "builtin"
 """The body model that `body.model` names when nothing else is said; also `SMILImageRegressor`s."""
@@ -17,24 +24,21 @@ Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Epoch = Annotated[int, Field(ge=0)]
+FeatureCacheMode = Literal["off", "auto", "fp32", "fp16", "bf16"]
 
+
+def _words(meant: dict[bool, str]) -> BeforeValidator:
+    """Accept words without quotes that YAML 1.1 reads as booleans: yes, no, off."""
+    return BeforeValidator(lambda said: meant.get(said, said) if isinstance(said, bool) else said)
+
+
+# fmt: off
 LOSS_TERM_NAMES = (
-    "global_rot",
-    "joint_rot",
-    "betas",
-    "trans",
-    "fov",
-    "cam_rot",
-    "cam_trans",
-    "log_beta_scales",
-    "betas_trans",
-    "keypoint_2d",
-    "keypoint_3d",
-    "silhouette",
-    "joint_angle",
-    "joint_limit",
-    "limb_scale",
+    "global_rot", "joint_rot", "betas", "trans", "fov", "cam_rot", "cam_trans",
+    "log_beta_scales", "betas_trans", "keypoint_2d", "keypoint_3d", "silhouette",
+    "joint_angle", "joint_limit", "limb_scale",
 )
+# fmt: on
 """Every loss term by name; `losses.terms.LOSS_TERMS` implements exactly these."""
 
 
@@ -60,7 +64,13 @@ class AugmentConfig(Settings):
 
 
 class DataConfig(Settings):
-    """Which samples are read and how they are split and batched."""
+    """Which samples are read and how they are split and batched.
+
+    `feature_cache`: where the backbone is frozen, its features are computed once and kept on the
+    disk in this precision; `auto` is fp16 where they fit and pay off. With augmentation they are
+    those of `feature_views` changes of each picture, taken in turn by epochs (0: not cached).
+    `feature_cache_dir` null means SMIL_RAY_CACHE, or `smil_ray` in the user's cache folder.
+    """
 
     path: str | None = None
     val_fraction: Fraction = 0.15
@@ -70,6 +80,10 @@ class DataConfig(Settings):
     loader_workers: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1)] | None = None
     augment: AugmentConfig = AugmentConfig()
+    feature_cache: Annotated[FeatureCacheMode, _words({False: "off"})] = "auto"
+    feature_views: Annotated[int, Field(ge=0)] = 0
+    feature_cache_dir: str | None = None
+    feature_cache_limit_gb: Positive = 50.0
 
     @model_validator(mode="after")
     def _fractions_leave_training_data(self) -> "DataConfig":
@@ -130,19 +144,23 @@ class ModelConfig(Settings):
     joint_translations: JointDeformation = "ignore"
 
 
-class CurriculumStage(Settings):
-    """From `epoch` on, these weights replace the earlier ones."""
+class Stage(Settings):
+    """What holds from `epoch` on; the seed's spelling `(epoch, value)` is accepted as well."""
 
     epoch: Epoch
-    weights: dict[str, NonNegative]
 
     @model_validator(mode="before")
     @classmethod
     def _accept_pairs(cls, value: Any) -> Any:
-        """Accept the seed's `(epoch, {term: weight})` spelling as well."""
         if isinstance(value, (list, tuple)) and len(value) == 2:
-            return {"epoch": value[0], "weights": value[1]}
+            return dict(zip(cls.model_fields, value, strict=True))
         return value
+
+
+class CurriculumStage(Stage):
+    """From `epoch` on, these weights replace the earlier ones."""
+
+    weights: dict[str, NonNegative]
 
 
 class LossConfig(Settings):
@@ -194,18 +212,10 @@ class LossConfig(Settings):
         return self
 
 
-class LearningRateStage(Settings):
+class LearningRateStage(Stage):
     """From `epoch` on, this learning rate."""
 
-    epoch: Epoch
     learning_rate: Positive
-
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_pairs(cls, value: Any) -> Any:
-        if isinstance(value, (list, tuple)) and len(value) == 2:
-            return {"epoch": value[0], "learning_rate": value[1]}
-        return value
 
 
 class OptimConfig(Settings):
@@ -262,14 +272,8 @@ class RunConfig(Settings):
     output_dir: str = "runs"
     num_workers: Annotated[int, Field(ge=1)] = 1
     cpus_per_worker: Positive = 1.0
-    use_gpu: Literal["auto", "yes", "no"] = "auto"
+    use_gpu: Annotated[Literal["auto", "yes", "no"], _words({True: "yes", False: "no"})] = "auto"
     max_failures: Annotated[int, Field(ge=0)] = 2
-
-    @field_validator("use_gpu", mode="before")
-    @classmethod
-    def _accept_yaml_booleans(cls, value: Any) -> Any:
-        """Accept yes and no without quotes, which YAML 1.1 reads as booleans."""
-        return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
 class TrackingConfig(Settings):

@@ -5,7 +5,7 @@ loud, and no zero looks like data. *Visible* (is the joint seen), *present* (doe
 the label) and *ignored* (a setting) are three separate things.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,16 @@ LABELS = (
     "trans_weights",
 )
 """Label groups whose availability is recorded per sample."""
+
+_PARAMS = ("global_rot", "joint_rot", "betas", "trans", "fov", "cam_rot", "cam_trans")
+_NUMBERS = (
+    *(name for name in _PARAMS if name != "fov"),
+    "intrinsics",
+    "scale_weights",
+    "trans_weights",
+    "keypoints_2d",
+    "keypoints_3d",
+)
 
 TARGET_KEYS = {
     "joint_angles": "joint_rot",
@@ -139,34 +149,61 @@ class Batch:
 
 def collate(samples: Sequence[Sample], reference_frame: str = "camera") -> Batch:
     """Return samples as one batch, labels turned into `reference_frame`, images kept as uint8."""
-    presence = {
-        label: torch.tensor([label in sample.present for sample in samples]) for label in LABELS
-    }
-    world = SmilParams(
-        global_rot=_stack(samples, "global_rot"),
-        joint_rot=_stack(samples, "joint_rot"),
-        betas=_stack(samples, "betas"),
-        trans=_stack(samples, "trans"),
-        fov=torch.tensor([[sample.fov] for sample in samples], dtype=torch.float32),
-        cam_rot=_stack(samples, "cam_rot"),
-        cam_trans=_stack(samples, "cam_trans"),
-    )
-    points = _stack(samples, "keypoints_3d")
-    return Batch(
-        names=tuple(sample.name for sample in samples),
-        reference_frame=reference_frame,
+    return batch_of_labels(
+        [sample.name for sample in samples],
+        stack_labels(samples),
+        reference_frame,
         image=torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2),
         mask=_stack_masks(samples),
+    )
+
+
+def stack_labels(samples: Sequence[Sample]) -> dict[str, Tensor]:
+    """Return everything of samples but names and pixels, one row per sample, world frame.
+
+    `presence` has a column for each of LABELS.
+    """
+    return {
+        **{name: _stack(samples, name) for name in _NUMBERS},
+        "fov": torch.tensor([[sample.fov] for sample in samples], dtype=torch.float32),
+        "body_length": torch.tensor([s.body_length for s in samples], dtype=torch.float32),
+        "keypoint_visibility": torch.from_numpy(
+            np.stack([s.keypoint_visibility for s in samples])
+        ),
+        "keypoint_presence": torch.from_numpy(np.stack([s.keypoint_presence for s in samples])),
+        "presence": torch.tensor([[label in s.present for label in LABELS] for s in samples]),
+    }
+
+
+def batch_of_labels(
+    names: Sequence[str],
+    labels: Mapping[str, Tensor],
+    reference_frame: str,
+    *,
+    image: Tensor | None = None,
+    mask: Tensor | None = None,
+    tokens: Tensor | None = None,
+) -> Batch:
+    """Return the batch of rows of `stack_labels` with images, or cached features instead."""
+    columns = labels["presence"].unbind(dim=1)
+    presence: dict[str, Tensor] = dict(zip(LABELS, columns, strict=True))
+    world = SmilParams(**{name: labels[name] for name in _PARAMS})
+    return Batch(
+        names=tuple(names),
+        reference_frame=reference_frame,
+        image=image,
+        mask=mask,
         target=change_frame(world, reference_frame),
-        intrinsics=_stack(samples, "intrinsics"),
-        scale_weights=_stack(samples, "scale_weights"),
-        trans_weights=_stack(samples, "trans_weights"),
-        keypoints_2d=_stack(samples, "keypoints_2d"),
-        keypoints_3d=points_in_frame(points, world, reference_frame),
-        keypoint_visibility=torch.from_numpy(np.stack([s.keypoint_visibility for s in samples])),
-        keypoint_presence=torch.from_numpy(np.stack([s.keypoint_presence for s in samples])),
-        body_length=torch.tensor([s.body_length for s in samples], dtype=torch.float32),
+        intrinsics=labels["intrinsics"],
+        scale_weights=labels["scale_weights"],
+        trans_weights=labels["trans_weights"],
+        keypoints_2d=labels["keypoints_2d"],
+        keypoints_3d=points_in_frame(labels["keypoints_3d"], world, reference_frame),
+        keypoint_visibility=labels["keypoint_visibility"],
+        keypoint_presence=labels["keypoint_presence"],
+        body_length=labels["body_length"],
         presence=_presence_in_frame(presence, reference_frame),
+        tokens=tokens,
     )
 
 
