@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= demo_output
+WORKERS ?= 2
 
 export RAY_USAGE_STATS_ENABLED = 0
 export MLFLOW_DISABLE_TELEMETRY = true
@@ -26,8 +27,8 @@ $(STAMP): constraints.txt pyproject.toml
 demo: $(STAMP) ## Run the main job from start to end on an embedded data set (OUT=demo_output)
 	$(BIN)/python experiments/demo.py --output $(OUT)
 
-test: $(STAMP) ## Run the tests (ARGS="tests/body -k lbs" for some of them)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## Run the tests (ARGS="tests/body -k lbs" for some, WORKERS=0 in one process)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(STAMP) ## Lint, format and types
 	$(BIN)/ruff check .
