@@ -6,7 +6,8 @@ Needs:    a laptop for the small backbones; one GPU for the seed's (vit_large_pa
 Expect:   val/pa_mpjpe_pct_bl falls below the mean pose's, which `smil-ray evaluate RUN` prints
           beside it.
 
-A run never resumes silently: without --resume it is new, with --resume it goes on where it was.
+A run that was interrupted goes on where it was when the same command is given again, and says so.
+--fresh begins anew in a new folder; --resume RUN goes on with that one. A finished run is kept.
 """
 
 import argparse
@@ -37,7 +38,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--set", action="append", default=[], metavar="A.B=C", help="override, may be repeated"
     )
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with this run folder")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--resume", type=Path, metavar="RUN", help="go on with this run folder")
+    which.add_argument(
+        "--fresh",
+        action="store_true",
+        help="begin anew, whatever was interrupted",
+    )
     parser.add_argument("--address", default="local", help="Ray cluster; auto for a running one")
     parser.add_argument("--execution", choices=("ray_train", "inline"), default="ray_train")
     parser.add_argument("--output", type=Path, help="where run folders go (default: runs)")
@@ -61,23 +68,31 @@ SHORTCUTS = {
 
 def _train(arguments: argparse.Namespace) -> int:
     # Imported late, so that --help answers at once.
-    from smil_ray.orchestration.train_job import run_training
+    from smil_ray.orchestration.train_job import TrainOptions, run_training
+    from smil_ray.orchestration.train_job_resume import Start, choose_start
     from smil_ray.tracking.run_dir import RunDir
     from smil_ray.tracking.sync import track_run
 
     config = _config(arguments)
     if arguments.resume is None:
+        start = choose_start(config, fresh=arguments.fresh)
+    else:
+        start = Start(arguments.resume, "")
+    if start.reason:
+        sys.stdout.write(f"{start.reason}\n")
+    if start.resume is None:
         run = RunDir.create(config.run.output_dir, config.run.name or "train", config, "train")
     else:
-        run = RunDir.open(arguments.resume)
+        run = RunDir.open(start.resume)
     sys.stdout.write(f"run folder: {run.path}\n")
     with track_run(run.path, config.tracking):
         outcome = run_training(
             config,
             address=arguments.address,
             execution=arguments.execution,
-            resume=arguments.resume,
-            run_dir=None if arguments.resume else run,
+            resume=start.resume,
+            run_dir=run if start.resume is None else None,
+            options=TrainOptions(announce=_say),
         )
     _print_outcome(outcome.status, outcome.reason, outcome.metrics)
     sys.stdout.write(f"evaluate it: smil-ray evaluate {run.path}\n")
@@ -112,6 +127,11 @@ def _config(arguments: argparse.Namespace) -> Config:
     if absent:
         sys.stdout.write(f"no labels in the data for the loss terms: {', '.join(absent)}\n")
     return config
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _print_outcome(status: str, reason: str | None, metrics: dict[str, float]) -> None:

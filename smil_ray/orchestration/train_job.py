@@ -1,7 +1,6 @@
 """One training run: `run_training(config)` from a configuration to a run folder with results."""
 
 import logging
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,9 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.config_io import flatten, to_yaml
 from smil_ray.errors import CheckpointError, ConfigError
+from smil_ray.orchestration.train_job_resume import differences
 from smil_ray.orchestration.train_job_stopping import asks_to_stop
+from smil_ray.orchestration.train_job_terminal import progress_line
 from smil_ray.orchestration.train_worker import (
     STOP_FILE,
     OpenData,
@@ -30,16 +31,6 @@ from smil_ray.training.world import World
 log = logging.getLogger(__name__)
 
 Execution = Literal["ray_train", "inline"]
-CHANGEABLE = (
-    "train.epochs",
-    "train.overlay_",
-    "train.plots",
-    "run.",
-    "tracking.",
-    "data.path",
-    "data.loader_workers",
-)
-"""Settings that a resumed run may change; others would make it another run."""
 
 
 @dataclass(frozen=True)
@@ -119,15 +110,15 @@ def run_training(
     else:
         run, config = _old_run(config, resume)
     job = TrainingJob(run.path, config, model, options.open_data)
-    display = options.display or _terminal_line()
     try:
-        if execution == "inline":
-            result = _train_inline(job, options, display)
-        else:
-            # Imported here: a search's trials train inline and never need Ray Train.
-            from smil_ray.orchestration.train_job_ray import train_with_ray
+        with progress_line(options.display) as display:
+            if execution == "inline":
+                result = _train_inline(job, options, display)
+            else:
+                # Imported here: a search's trials train inline and never need Ray Train.
+                from smil_ray.orchestration.train_job_ray import train_with_ray
 
-            result = train_with_ray(job, address, display, options.announce)
+                result = train_with_ray(job, address, display, options.announce)
     except BaseException as error:
         state = "failed" if isinstance(error, Exception) else "stopped"
         _end_status(run, state, f"{type(error).__name__}: {error}")
@@ -165,12 +156,10 @@ def _old_run(config: Config | None, resume: str | Path) -> tuple[RunDir, Config]
     (run.path / STOP_FILE).unlink(missing_ok=True)
     if config is None:
         return run, stored
-    old = flatten(stored.model_dump(mode="json"))
-    new = flatten(config.model_dump(mode="json"))
-    different = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-    refused = [key for key in different if not key.startswith(CHANGEABLE)]
+    refused = differences(stored, config)
     if refused:
         key = refused[0]
+        old, new = (flatten(each.model_dump(mode="json")) for each in (stored, config))
         raise CheckpointError(
             f"Run {run.path} cannot go on with another {key}"
             + (f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""),
@@ -226,14 +215,3 @@ def _end_status(run: RunDir, state: str, reason: str) -> None:
         run.set_status(state, reason)
     except OSError as error:
         log.warning("%s cannot be written: %s", run.path / "status.json", error)
-
-
-def _terminal_line() -> Callable[[str], None] | None:
-    if not sys.stderr.isatty():
-        return None
-
-    def show(line: str) -> None:
-        sys.stderr.write(f"\r\x1b[2K{line[:200]}")
-        sys.stderr.flush()
-
-    return show

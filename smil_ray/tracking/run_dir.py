@@ -204,6 +204,15 @@ class RunDir:
                     time.sleep(0.1)
             yield
 
+    def is_in_use(self) -> bool:
+        """Return whether a process holds `lock` now."""
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+
     def write_json(self, name: str, value: object) -> None:
         """Write `RUN/name` as JSON, atomically."""
         write_atomic(self.path / name, json.dumps(value, indent=2))

@@ -47,7 +47,8 @@ class Progress:
 
     def line(self) -> str:
         """Return one line for a terminal."""
-        terms = " ".join(f"{name} {value:.3g}" for name, value in self.losses.items())
+        # Terms of what is constant in the run's reference frame are always 0.
+        terms = " ".join(f"{name} {value:.3g}" for name, value in self.losses.items() if value)
         memory = "" if self.gpu_memory_gib is None else f" | GPU {self.gpu_memory_gib:.1f} GiB"
         minutes, seconds = divmod(round(self.eta_s), 60)
         return (
