@@ -88,7 +88,7 @@ def test_bone_transforms_of_every_real_sample_give_its_3d_points(
 def test_global_rotation_of_every_real_child_is_the_parents_times_its_own(
     real_data: Path, insect: SmilModel, name: str
 ) -> None:
-    order, parents = insect.skeleton.joint_names, list(insect.skeleton.parents[1:])
+    order, parents = insect.skeleton.joint_names, np.array(insect.skeleton.parents[1:])
     for joints in subjects(real_data, name):
         world = Rotation.from_quat(rows(joints, order, "globalRotation"))
         own = Rotation.from_quat(rows(joints, order, "quaternion")[1:])
