@@ -88,11 +88,12 @@ def test_bone_transforms_of_every_real_sample_give_its_3d_points(
 def test_global_rotation_of_every_real_child_is_the_parents_times_its_own(
     real_data: Path, insect: SmilModel, name: str
 ) -> None:
-    order, parents = insect.skeleton.joint_names, np.array(insect.skeleton.parents[1:])
+    order, parents = insect.skeleton.joint_names, list(insect.skeleton.parents[1:])
     for joints in subjects(real_data, name):
-        world = Rotation.from_quat(rows(joints, order, "globalRotation"))
+        world = rows(joints, order, "globalRotation")
+        child, parent = Rotation.from_quat(world[1:]), Rotation.from_quat(world[parents])
         own = Rotation.from_quat(rows(joints, order, "quaternion")[1:])
-        assert (world[1:].inv() * world[parents] * own).magnitude().max() < 1e-6
+        assert (child.inv() * parent * own).magnitude().max() < 1e-6
 
 
 def test_real_bone_scales_are_isotropic_and_the_roots_is_one(
