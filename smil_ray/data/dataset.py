@@ -226,10 +226,10 @@ def _check_model(path: Path, source: SampleSource, model: SmilModel) -> None:
             found=f"{len(theirs)}, differing in {', '.join(unknown[:3]) or 'their order'}",
             remedy="open it with the model it was made with, or make it again",
         )
-    if source.info.n_betas != model.n_betas and source.presence[:, LABELS.index("betas")].any():
+    if source.info.n_betas != model.n_betas:
         raise DataError(
             f"{path}: betas are not those of the model {model.name!r}",
             expected=f"{model.n_betas} coefficients",
-            found=source.info.n_betas,
+            found=f"{source.info.n_betas} of {source.info.model_name!r}",
             remedy="open it with the model it was made with, or make it again",
         )

@@ -1,7 +1,8 @@
 """Training, validation and test samples: by hash of the group, so that splits never move.
 
 A sample's place depends on its group's name and the seed only. Adding samples moves none, order
-and number of workers do not matter, and near-duplicates (one group) stay together.
+and number of workers do not matter, and near-duplicates (one group) stay together. Only where
+chance leaves a wanted split empty, in data of a few groups, the groups that are nearest to it move.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from smil_ray.errors import ConfigError, DataError
 
@@ -36,10 +37,13 @@ def split_indices(
 ) -> Splits:
     """Return the splits of a data set; fractions hold on average over groups.
 
+    Every split whose fraction is above 0 gets a group as soon as there are enough: training comes
+    first, then validation, then test.
+
     Raises:
         ConfigError: Fractions are negative or leave nothing to train on.
-        DataError: Names and groups differ in number, or chance left the training or the
-            validation split empty because there are too few groups.
+        DataError: Names and groups differ in number, or there are too few groups for a training
+            and a validation split.
     """
     if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
         raise ConfigError(
@@ -51,18 +55,24 @@ def split_indices(
         raise DataError("splits", expected=f"{len(names)} groups", found=len(groups))
     place = {group: position(group, seed) for group in set(groups)}
     places = np.array([place[group] for group in groups], dtype=np.float64)
-    is_test = places < test_fraction
-    is_val = ~is_test & (places < test_fraction + val_fraction)
-    train, val, test = (
-        np.flatnonzero(chosen).astype(np.int64) for chosen in (~is_test & ~is_val, is_val, is_test)
-    )
-    if not train.size or (val_fraction > 0 and not val.size):
-        empty = "validation" if train.size else "training"
+    least_val = int(val_fraction > 0)
+    if len(place) < 1 + least_val:
         raise DataError(
-            f"the {empty} split is empty",
+            f"the {'validation' if place else 'training'} split is empty",
             found=f"{len(names)} samples in {len(place)} groups",
-            remedy="use more samples, another data.split_seed or a larger fraction",
+            remedy="use more samples, or more scenes if these are views of one",
         )
+    ranked = np.sort(np.array(list(place.values())))
+    n_test, n_val = _group_counts(ranked, val_fraction, test_fraction)
+    rank = np.searchsorted(ranked, places)
+    train, val, test = (
+        np.flatnonzero(chosen).astype(np.int64)
+        for chosen in (
+            rank >= n_test + n_val,
+            (rank >= n_test) & (rank < n_test + n_val),
+            rank < n_test,
+        )
+    )
     return Splits(train, val, test)
 
 
@@ -70,3 +80,16 @@ def position(group: str, seed: int) -> float:
     """Return the place of a group in [0, 1), uniform over groups: a hash of seed and name."""
     digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2.0**48
+
+
+def _group_counts(
+    ranked: Float64[np.ndarray, " n_groups"], val_fraction: float, test_fraction: float
+) -> tuple[int, int]:
+    """Return how many of the groups, by ascending place, are test and how many then validation."""
+    groups = len(ranked)
+    least_val = int(val_fraction > 0)
+    least_test = int(test_fraction > 0 and groups > 1 + least_val)
+    n_test = int(np.searchsorted(ranked, test_fraction))
+    n_val = int(np.searchsorted(ranked, test_fraction + val_fraction)) - n_test
+    n_test = min(max(n_test, least_test), groups - 1 - least_val)
+    return n_test, min(max(n_val, least_val), groups - 1 - n_test)
