@@ -1,6 +1,9 @@
 """Fixtures for every test; Ray and MLflow are told to stay quiet, local and offline."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,11 @@ for _name, _value in {
     "OMP_NUM_THREADS": "1",
 }.items():
     os.environ.setdefault(_name, _value)
+
+# Feature caches of tests never meet a person's; processes that tests start share the folder.
+_CACHE = tempfile.mkdtemp(prefix="smil_ray_test_cache_")
+os.environ["SMIL_RAY_CACHE"] = _CACHE
+atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

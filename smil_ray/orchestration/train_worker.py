@@ -14,6 +14,7 @@ import torch
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
+from smil_ray.data.features_build import BuildHooks, BuildStoppedError
 from smil_ray.errors import CheckpointError
 from smil_ray.models.describe import describe
 from smil_ray.orchestration.train_worker_pictures import (
@@ -25,6 +26,7 @@ from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.assemble import assemble, open_data
 from smil_ray.training.checkpoint_files import Checkpoint
 from smil_ray.training.checkpoint_folder import load_newest
+from smil_ray.training.features import with_cached_features
 from smil_ray.training.loop import fit
 from smil_ray.training.parts import Parts, SampleSource
 from smil_ray.training.reports import EpochReport, FitResult, Hooks, Predictions, Progress
@@ -33,6 +35,7 @@ from smil_ray.training.world import World
 STOP_FILE = "stop_requested"
 """A file of this name in the run folder asks the workers for a checkpoint and an orderly end."""
 STATUS_EVERY_S = 2.0
+STOPPED_EARLY = "asked to stop while features were computed; resume to go on"
 
 OpenData = Callable[[Config, SmilModel], SampleSource]
 
@@ -80,9 +83,18 @@ def train_in_this_process(
         parts = assemble(config, data, model, world.device)
         resume = load_newest(run.checkpoints)
         _check_same_data(resume, parts)
+        stop = stop or _StopFile(run)
+        build = _build_hooks(world, display, stop)
+        try:
+            parts = with_cached_features(parts, config, world.device, resume=resume, hooks=build)
+            is_stopped = False
+        except BuildStoppedError:
+            is_stopped = True
+        if any(world.any(is_stopped)):
+            return FitResult("stopped", STOPPED_EARLY, *_begun(resume))
         # The first process rewrites files only after every process has read them.
         world.barrier()
-        hooks = Hooks(report=report or _ignore, stop=stop or _StopFile(run))
+        hooks = Hooks(report=report or _ignore, stop=stop)
         if world.is_first:
             summary = _record_start(run, parts, resume)
             if announce is not None:
@@ -93,6 +105,23 @@ def train_in_this_process(
 
 def _ignore(_: EpochReport) -> None:
     """Do nothing."""
+
+
+def _build_hooks(
+    world: World, display: Callable[[str], None] | None, stop: Callable[[], bool]
+) -> BuildHooks:
+    def show(done: int, total: int) -> None:
+        if display is not None and world.is_first:
+            display(f"features of the frozen backbone: {done}/{total}")
+
+    return BuildHooks(show, stop, start=world.rank)
+
+
+def _begun(resume: Checkpoint | None) -> tuple[int, int]:
+    """Return finished epochs and steps."""
+    if resume is None:
+        return 0, 0
+    return resume.state["position"]["epoch"], resume.state["position"]["step"]
 
 
 class _Recorder:
@@ -170,6 +199,7 @@ def _record_start(run: RunDir, parts: Parts, resume: Checkpoint | None) -> str:
             "samples": {name: len(kept) for name, kept in vars(parts.splits).items()},
             "network": {"summary": str(size), **size.as_dict()},
             "device": str(parts.model.device),
+            "features": parts.feature_note,
         }
     )
     run.set_status("running")

@@ -9,7 +9,9 @@ from torch.utils.data import DataLoader
 from smil_ray.config import Config
 from smil_ray.core.batch import collate
 from smil_ray.data.augment import AugmentedView, Augmenter
+from smil_ray.data.features import FeatureCache, FeatureView, unchanged
 from smil_ray.errors import ConfigError
+from smil_ray.losses.curriculum import used_terms
 from smil_ray.training.parts import Parts
 from smil_ray.training.sampler import EpochBatches
 from smil_ray.training.world import World
@@ -19,9 +21,13 @@ def train_loader(
     parts: Parts, config: Config, world: World
 ) -> tuple[DataLoader[Any], EpochBatches]:
     """Return the training batches of this process and the sampler that sets their position."""
-    view: Any = parts.data.view(parts.splits.train)
     follow = None
-    if config.data.augment.enabled:
+    if parts.features is not None:
+        view: Any = _cached(parts.features.train, parts, config, parts.splits.train)
+        follow = view.set_epoch
+    else:
+        view = parts.data.view(parts.splits.train)
+    if config.data.augment.enabled and parts.features is None:
         augmenter = Augmenter(config.data.augment, parts.model.skeleton, config.train.seed)
         view = AugmentedView(view, augmenter)
         follow = view.set_epoch
@@ -50,14 +56,29 @@ def val_loader(parts: Parts, config: Config, world: World) -> DataLoader[Any]:
             found=f"{len(parts.splits.val)} samples",
             remedy="raise data.val_fraction or use more data",
         )
-    return _loader(parts.data.view(indices), config, batch_size=config.data.batch_size)
+    if parts.features is not None:
+        view: Any = _cached(parts.features.held_out, parts, config, indices)
+    else:
+        view = parts.data.view(indices)
+    return _loader(view, config, batch_size=config.data.batch_size)
+
+
+def _cached(cache: FeatureCache, parts: Parts, config: Config, indices: Any) -> FeatureView:
+    return FeatureView(
+        cache,
+        parts.data.names,
+        indices,
+        config.model.reference_frame,
+        with_masks="silhouette" in used_terms(config.loss),
+    )
 
 
 def _loader(view: Any, config: Config, **batching: Any) -> DataLoader[Any]:
     workers = config.data.loader_workers
+    collated = partial(collate, reference_frame=config.model.reference_frame)
     return DataLoader(
         view,
-        collate_fn=partial(collate, reference_frame=config.model.reference_frame),
+        collate_fn=unchanged if isinstance(view, FeatureView) else collated,
         num_workers=workers,
         persistent_workers=workers > 0,
         # Without a generator of its own, each pass over a loader draws from torch's global one.

@@ -8,6 +8,7 @@ from torch.utils.data import Dataset
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Sample
+from smil_ray.data.features import FeatureCache
 from smil_ray.data.splits import Splits
 from smil_ray.losses.objective import Objective
 from smil_ray.models.regressor import Regressor, TargetStatistics
@@ -51,6 +52,19 @@ class SampleSource(Protocol):
 
 
 @dataclass(frozen=True)
+class CachedFeatures:
+    """The feature caches of a run; without augmentation both are the same one.
+
+    Attributes:
+        train: Of the pictures as training sees them.
+        held_out: Of unchanged pictures.
+    """
+
+    train: FeatureCache
+    held_out: FeatureCache
+
+
+@dataclass(frozen=True)
 class Parts:
     """Network, loss and data of one run, ready for `fit`.
 
@@ -61,6 +75,8 @@ class Parts:
         data: The data set.
         splits: Sample indices for training, validation and test.
         statistics: Means of the training split that the network's outputs start from.
+        features: Cached features to train on in place of pictures.
+        feature_note: Which caches these are, or why there are none.
     """
 
     regressor: Regressor
@@ -69,3 +85,5 @@ class Parts:
     data: SampleSource
     splits: Splits
     statistics: TargetStatistics
+    features: CachedFeatures | None = None
+    feature_note: str = "not cached"

@@ -127,9 +127,15 @@ class NonFiniteStepError(Exception):
 
 
 def forward(state: TrainingState, network: Any, batch: Batch) -> SmilParams:
-    """Return a network's outputs in float32, computed in the run's precision."""
+    """Return a network's outputs in float32, computed in the run's precision.
+
+    Where a batch has cached features, the backbone does not run.
+    """
+    image, tokens = batch.image, batch.tokens
+    if tokens is not None:
+        image, tokens = None, tokens.float()
     with state.precision.autocast():
-        params: SmilParams = network(batch.image, tokens=batch.tokens, intrinsics=batch.intrinsics)
+        params: SmilParams = network(image, tokens=tokens, intrinsics=batch.intrinsics)
     return params.map(lambda value: value.float())
 
 

@@ -1,6 +1,7 @@
 """Validation: metrics that no curriculum changes, unweighted losses, and pictures' contents."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -53,7 +54,10 @@ def fixed_predictions(
     if not len(indices):
         return None
     samples = parts.data.samples(indices.tolist())
-    batch = collate(samples, config.model.reference_frame).to(state.world.device)
+    batch = collate(samples, config.model.reference_frame)
+    if parts.features is not None:
+        batch = replace(batch, tokens=parts.features.held_out.tokens(indices.tolist()))
+    batch = batch.to(state.world.device)
     params = forward(state, state.predictor.eval(), batch)
     _, xy = parts.objective.posed(params, batch)
     state.regressor.train()

@@ -1,0 +1,195 @@
+"""Features of a frozen backbone in place of pictures: whether a run uses them, and whence.
+
+Several processes of a run, or several trials of a sweep, that come here at the same time build
+one cache together.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from smil_ray.config import Config
+from smil_ray.data.augment import Augmenter
+from smil_ray.data.features import FeatureCache
+from smil_ray.data.features_build import MANIFEST, BuildHooks, build, is_complete
+from smil_ray.data.features_folder import CacheLimitError, cache_root, check_limit
+from smil_ray.data.features_key import (
+    NO_AUGMENTATION,
+    FeatureKey,
+    augmentation_id,
+    order_hash,
+)
+from smil_ray.data.features_shard import ShardMaker
+from smil_ray.errors import CheckpointError
+from smil_ray.models.backbones import Backbone
+from smil_ray.training.checkpoint_files import Checkpoint
+from smil_ray.training.parts import CachedFeatures, Parts
+
+log = logging.getLogger(__name__)
+
+AUTO_PRECISION = "fp16"
+_BACKBONE = "backbone."
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """The keys of the caches of a run.
+
+    Attributes:
+        train: With the changes of pictures that training sees.
+        held_out: Without any.
+    """
+
+    train: FeatureKey
+    held_out: FeatureKey
+
+    @property
+    def keys(self) -> tuple[FeatureKey, ...]:
+        """The different keys."""
+        return tuple(dict.fromkeys((self.held_out, self.train)))
+
+
+def with_cached_features(
+    parts: Parts,
+    config: Config,
+    device: torch.device | str = "cpu",
+    *,
+    resume: Checkpoint | None = None,
+    hooks: BuildHooks | None = None,
+) -> Parts:
+    """Return the parts with cached features where `data.feature_cache` asks for them.
+
+    What is missing of the cache is computed here, on `device`. `feature_note` says what was done.
+
+    Args:
+        parts: The run's parts; its backbone gets the weights of `resume`.
+        config: The resolved configuration.
+        device: Where the backbone computes.
+        resume: The checkpoint that the run goes on from.
+        hooks: Progress, and whether to stop.
+
+    Raises:
+        BuildStoppedError: `hooks.stop` said so.
+        CacheLimitError: The cache would be too large, and not `auto`.
+        DataError: A sample cannot be read, or the cache cannot be written.
+    """
+    reason = _reason_against(parts, config)
+    if reason is not None:
+        if config.data.feature_cache not in ("off", "auto"):
+            log.warning("features are not cached: %s", reason)
+        return replace(parts, feature_note=f"not cached: {reason}")
+    if resume is not None:
+        _restore_backbone(parts.regressor.backbone, resume)
+    plan = plan_features(parts, config)
+    root = cache_root(config.data.feature_cache_dir)
+    try:
+        for key in plan.keys:
+            if not is_complete(root / key.folder_name):
+                check_limit(root, key, config.data.feature_cache_limit_gb)
+    except CacheLimitError as error:
+        if config.data.feature_cache != "auto":
+            raise
+        log.warning("features are not cached: %s", error)
+        return replace(parts, feature_note=f"not cached: {error}")
+    caches = {key: _ensure(parts, config, key, device, hooks) for key in plan.keys}
+    features = CachedFeatures(caches[plan.train], caches[plan.held_out])
+    note = ", ".join(key.folder_name for key in plan.keys)
+    return replace(parts, features=features, feature_note=note)
+
+
+def plan_features(parts: Parts, config: Config) -> FeaturePlan:
+    """Return the keys of the caches that a run would use."""
+    backbone, mode = parts.regressor.backbone, config.data.feature_cache
+    spec = backbone.spec
+    plain = FeatureKey(
+        data_hash=parts.data.content_hash,
+        order_hash=order_hash(parts.data.names),
+        model_hash=parts.model.content_hash,
+        backbone=spec.name,
+        weights_hash=weights_hash(backbone),
+        input_size=spec.input_size,
+        precision=AUTO_PRECISION if mode in ("off", "auto") else mode,
+        augmentation=NO_AUGMENTATION,
+        views=1,
+        width=spec.n_tokens * spec.token_width + spec.num_features,
+        samples=len(parts.data.names),
+    )
+    augment = config.data.augment
+    if not augment.enabled:
+        return FeaturePlan(plain, plain)
+    changes = augmentation_id(augment, config.train.seed)
+    views = max(1, config.data.feature_views)
+    return FeaturePlan(replace(plain, augmentation=changes, views=views), plain)
+
+
+def weights_hash(backbone: Backbone) -> str:
+    """Return a hash of a backbone's weights, whether random, pretrained or trained."""
+    digest = hashlib.sha256()
+    for name, value in sorted(backbone.model.state_dict().items()):
+        plain = value.detach().cpu().contiguous()
+        digest.update(f"{name}:{plain.dtype}:{tuple(plain.shape)}".encode())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _reason_against(parts: Parts, config: Config) -> str | None:
+    """Return why features cannot or need not be cached, None if they are to be."""
+    data = config.data
+    if data.feature_cache == "off":
+        return "data.feature_cache is off"
+    if not parts.regressor.backbone.always_frozen:
+        return "the backbone is trained (model.backbone.freeze)"
+    if data.augment.enabled and data.feature_views == 0:
+        return "pictures change in every epoch (data.augment); set data.feature_views"
+    views = data.feature_views if data.augment.enabled else 0
+    passes = len(parts.splits.train) + len(parts.splits.val)
+    if data.feature_cache == "auto" and config.train.epochs * passes < (1 + views) * len(
+        parts.data.names
+    ):
+        return "the run is shorter than computing the features of all samples"
+    return None
+
+
+def _ensure(
+    parts: Parts,
+    config: Config,
+    key: FeatureKey,
+    device: torch.device | str,
+    hooks: BuildHooks | None,
+) -> FeatureCache:
+    folder = cache_root(config.data.feature_cache_dir) / key.folder_name
+    backbone = parts.regressor.backbone.to(device)
+
+    @torch.no_grad()
+    def encode(pictures: UInt8[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch width"]:
+        return backbone(pictures.to(device)).packed().float().cpu()
+
+    augmenter = None
+    if key.augmentation != NO_AUGMENTATION:
+        augmenter = Augmenter(config.data.augment, parts.model.skeleton, config.train.seed)
+    build(folder, key, ShardMaker(key, parts.data.samples, encode, augmenter), hooks)
+    with contextlib.suppress(OSError):  # Somebody else's cache may be read-only.
+        os.utime(folder / MANIFEST)
+    return FeatureCache(folder, key)
+
+
+def _restore_backbone(backbone: Backbone, checkpoint: Checkpoint) -> None:
+    """Compute features with the weights that the run began with, not with a changed file's."""
+    own = {
+        name.removeprefix(_BACKBONE): value
+        for name, value in checkpoint.weights.items()
+        if name.startswith(_BACKBONE)
+    }
+    try:
+        backbone.load_state_dict(own)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"Checkpoint {checkpoint.path} does not fit the configuration: {error}",
+            remedy="resume with the configuration of the run, or start a new run",
+        ) from error
