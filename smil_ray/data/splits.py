@@ -1,8 +1,8 @@
 """Training, validation and test samples: by hash of the group, so that splits never move.
 
 A sample's place depends on its group's name and the seed only. Adding samples moves none, order
-and number of workers do not matter, and near-duplicates (one group) stay together. Only where
-chance leaves a wanted split empty, in data of a few groups, the groups that are nearest to it move.
+and number of workers do not matter, and near-duplicates (one group) stay together. Only in data
+of a few groups, where chance leaves a wanted split empty, the nearest group moves into it.
 """
 
 import hashlib

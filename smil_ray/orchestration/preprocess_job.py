@@ -133,7 +133,8 @@ def preprocess(
             seconds = perf_counter() - start
             progress(Progress(tally.done, total, tally.kept, dropped, resumed, seconds))
     _check_something_is_left(tally, inputs)
-    info = StoreInfo.of(model, options.size, {**settings, _PLAN: key})
+    made_with = {**settings, _PLAN: key, "model": options.model}
+    info = StoreInfo.of(model, options.size, made_with)
     parts.merge(shards, tally.manifests, info)
     parts.remove()
     return _report(output, total, resumed, perf_counter() - start)
@@ -149,11 +150,12 @@ def _run(shards: list[Shard], folder: Path, options: PreprocessOptions) -> Itera
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         rows = [{"shard": orjson.dumps(shard, default=str)} for shard in shards]
+        tasks = min(workers, len(rows))
         make = partial(
             _make_shard_of_row, folder=str(folder), options=options.model_dump(mode="json")
         )
         made = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            make, compute=ray.data.TaskPoolStrategy(size=workers), num_cpus=1
+            make, compute=ray.data.TaskPoolStrategy(size=tasks), num_cpus=1
         )
         for row in made.iter_rows():
             if row["error"]:

@@ -92,7 +92,7 @@ def _tune(arguments: argparse.Namespace) -> int:
             data = embedded_data(arguments.output, arguments.samples, console)
         outcome = run_sweep(
             sweep,
-            [*arguments.set, *fitting_weights(base, Path(data), console)],
+            [*arguments.set, *fitting_settings(base, Path(data), console)],
             data=Path(data),
             address=arguments.address,
             resume=resume,
@@ -120,20 +120,25 @@ def read_sweep(arguments: argparse.Namespace, resume: Path | None) -> SweepConfi
     return sweep_from_dict(values, source=str(path))
 
 
-def fitting_weights(base: Config, data: Path, console: Console) -> list[str]:
-    """Return the override that leaves out default loss terms whose labels the data lacks."""
+def fitting_settings(base: Config, data: Path, console: Console) -> list[str]:
+    """Return overrides that fit defaults to the data: its body model, no loss without labels."""
     from smil_ray.body.smil_model import SmilModel
     from smil_ray.losses.labels import fit_default_weights
     from smil_ray.training.assemble import open_data
+    from smil_ray.training.fit_body import fit_body_model
 
     section = base.data.model_copy(update={"path": str(data)})
-    config = base.model_copy(update={"data": section})
+    config = fit_body_model(base.model_copy(update={"data": section}))
+    overrides = []
+    if config.body.model != base.body.model:
+        console.print(f"body model of the data: {escape(config.body.model)}")
+        overrides.append(f"body.model={json.dumps(config.body.model)}")
     dataset = open_data(config, SmilModel.open(config.body.model))
     config, absent = fit_default_weights(config, dataset.presence_counts())
-    if not absent:
-        return []
-    console.print(f"no labels in the data for the loss terms: {', '.join(absent)}")
-    return [f"loss.base_weights={json.dumps(config.loss.base_weights)}"]
+    if absent:
+        console.print(f"no labels in the data for the loss terms: {', '.join(absent)}")
+        overrides.append(f"loss.base_weights={json.dumps(config.loss.base_weights)}")
+    return overrides
 
 
 def embedded_data(folder: Path, samples: int, console: Console) -> Path:
