@@ -4,17 +4,19 @@ A line of `metrics.jsonl` is
 `{"step": int, "epoch": float, "time": seconds, "metrics": {"val/mpjpe_pct_bl": 3.2, ...}}`.
 """
 
+import hashlib
 import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from smil_ray.errors import SmilRayError
 
 MAX_KEY = 250
+TAIL_BYTES = 1024
 
 logger = logging.getLogger(__name__)
 
@@ -57,28 +59,54 @@ def entity_name(key: str) -> str:
     return re.sub(r"[^\w\-./ ]", "_", key.replace("@", "_at_"))[:MAX_KEY]
 
 
-def read_rows(path: Path, offset: int = 0) -> tuple[list[MetricRow], int]:
-    """Return the complete lines of `metrics.jsonl` from byte `offset` on and the byte after them.
+@dataclass(frozen=True)
+class Place:
+    """Where reading `metrics.jsonl` goes on.
+
+    Attributes:
+        offset: Bytes read so far.
+        tail: Fingerprint of the last bytes before `offset`. A resumed run rewrites the file and
+            may let it grow beyond `offset` again, under the same name and even the same inode.
+    """
+
+    offset: int = 0
+    tail: str = ""
+
+
+START = Place()
+
+
+def read_new_rows(path: Path, place: Place = START) -> tuple[list[MetricRow], Place]:
+    """Return the complete lines of `metrics.jsonl` after `place` and the place after them.
 
     A line that is still being written is left for the next call. A line that is not a metric line
-    is skipped with a warning. A file shorter than `offset` was rewritten by a resumed run and is
-    read from its start.
+    is skipped with a warning. A file whose bytes before `place` have changed is read from its
+    start.
     """
     if not path.is_file():
-        return [], 0
+        return [], START
     with path.open("rb") as stream:
-        if stream.seek(0, 2) < offset:
-            offset = 0
-        stream.seek(offset)
+        if place.offset and _fingerprint(stream, place.offset) != place.tail:
+            place = START
+        stream.seek(place.offset)
         data = stream.read()
-    end = data.rfind(b"\n") + 1
+        end = data.rfind(b"\n") + 1
+        offset = place.offset + end
+        place = Place(offset, _fingerprint(stream, offset)) if end else place
     rows = [row for line in data[:end].splitlines() if (row := _row(line, path)) is not None]
-    return rows, offset + end
+    return rows, place
+
+
+def _fingerprint(stream: BinaryIO, offset: int) -> str:
+    """Return a hash of the last bytes before `offset`; each line carries its time."""
+    start = max(0, offset - TAIL_BYTES)
+    stream.seek(start)
+    return hashlib.sha256(stream.read(offset - start)).hexdigest()
 
 
 def read_metrics(folder: Path) -> list[MetricRow]:
     """Return every metric line of a run folder, the last one of each step and key set."""
-    rows, _ = read_rows(folder / "metrics.jsonl")
+    rows, _ = read_new_rows(folder / "metrics.jsonl")
     unique = {(row.step, tuple(sorted(row.metrics))): row for row in rows}
     return sorted(unique.values(), key=lambda row: row.step)
 

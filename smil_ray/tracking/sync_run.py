@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from smil_ray.config_io import flatten, read_yaml
-from smil_ray.tracking.sync_metrics import MetricPoint, TrackingError, read_rows
+from smil_ray.tracking.sync_metrics import MetricPoint, Place, TrackingError, read_new_rows
 from smil_ray.tracking.sync_state import SyncState
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -152,11 +152,8 @@ class RunSync:
         path = self.folder / "metrics.jsonl"
         if not path.is_file():
             return
-        inode = path.stat().st_ino
-        if inode != self.state.inode:
-            # A resumed run rewrote the file; the last steps keep the replayed ones out.
-            self.state.inode, self.state.offset = inode, 0
-        rows, offset = read_rows(path, self.state.offset)
+        # Where a resumed run rewrote the file, the last steps keep the replayed ones out.
+        rows, place = read_new_rows(path, Place(self.state.offset, self.state.tail))
         if not rows:
             return
         if self._last_steps is None:
@@ -169,7 +166,7 @@ class RunSync:
             self.tracker.log_metrics(run_id, new)
         for point in new:
             last[point.key] = max(point.step, last.get(point.key, -1))
-        self.state.offset = offset
+        self.state.offset, self.state.tail = place.offset, place.tail
         self.state.save(self.folder)
 
     def _push_file(self, run_id: str, path: Path, folder: str) -> None:

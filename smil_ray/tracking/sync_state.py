@@ -27,7 +27,7 @@ class SyncState:
         uri: The server that the rest refers to; another server starts from nothing.
         run_id: The server's identifier, once known.
         offset: Bytes of `metrics.jsonl` that were sent.
-        inode: The file that `offset` counts in; a rewritten file is another one.
+        tail: Fingerprint of the bytes before `offset`; a rewritten file has others there.
         files: Modification time (ns) and size of every artifact that was sent.
         params_sent: Whether the parameters were sent.
         ended: Whether the end of the run was sent.
@@ -40,7 +40,7 @@ class SyncState:
     uri: str = ""
     run_id: str | None = None
     offset: int = 0
-    inode: int = 0
+    tail: str = ""
     files: dict[str, list[int]] = field(default_factory=dict)
     params_sent: bool = False
     ended: bool = False
@@ -62,5 +62,5 @@ class SyncState:
     def use_server(self, uri: str) -> None:
         """Forget what another server has, when `uri` is not the server of this state."""
         if uri != self.uri:
-            self.uri, self.run_id, self.offset, self.inode = uri, None, 0, 0
+            self.uri, self.run_id, self.offset, self.tail = uri, None, 0, ""
             self.files, self.params_sent, self.ended = {}, False, False

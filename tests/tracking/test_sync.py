@@ -80,10 +80,10 @@ def folder(tmp_path: Path) -> Path:
     return run
 
 
-def write_steps(folder: Path, *steps: int) -> None:
+def write_steps(folder: Path, *steps: int, time: float = 1.0) -> None:
     with (folder / "metrics.jsonl").open("a") as stream:
         for step in steps:
-            values = {"step": step, "epoch": step, "time": 1.0, "metrics": {"val/pck@0.05": 1.0}}
+            values = {"step": step, "epoch": step, "time": time, "metrics": {"val/pck@0.05": 1.0}}
             stream.write(json.dumps(values) + "\n")
 
 
@@ -151,6 +151,40 @@ def test_resumed_run_that_rewrote_its_metrics_is_sent_once(
     write_steps(folder, 2, 3, 4, 5)
     run.push()
     assert sent_steps(server) == [1, 2, 3, 4, 5]
+
+
+def rewrite(folder: Path, keep: int, *steps: int) -> None:
+    """Keep some lines and write others in the same file, as a new inode may have its number."""
+    path = folder / "metrics.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:keep]))
+    write_steps(folder, *steps)
+
+
+def test_rewritten_file_that_grew_beyond_what_was_read_is_sent_once(
+    server: FakeServer, folder: Path
+) -> None:
+    write_steps(folder, 1, 2, 300)
+    run = RunSync(folder, server)
+    run.push()
+    # The last line that was sent is gone, and what stands there now is longer.
+    rewrite(folder, 2, 301, 302, 303, 304)
+    run.push()
+    assert sent_steps(server) == [1, 2, 300, 301, 302, 303, 304]
+
+
+@pytest.mark.parametrize("again", [(), (3,), (3, 4, 5), (3, 4, 5, 6, 7)])
+def test_rewritten_file_of_any_length_loses_and_doubles_nothing(
+    server: FakeServer, folder: Path, again: tuple[int, ...]
+) -> None:
+    write_steps(folder, 1, 2, 3, 4, time=1.0)
+    run = RunSync(folder, server)
+    run.push()
+    rewrite(folder, 2)
+    write_steps(folder, *again, time=2.0)
+    run.push()
+    write_steps(folder, *range(max((2, *again)) + 1, 10), time=3.0)
+    RunSync(folder, server).push()
+    assert sent_steps(server) == list(range(1, 10))
 
 
 def test_server_that_is_away_gets_everything_later(
