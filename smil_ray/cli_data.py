@@ -106,6 +106,9 @@ def _add_preprocess(commands: Commands) -> None:
     job.add_argument("--mask-dilation", type=count_or_zero, default=0, help="pixels")
     job.add_argument("--crop", choices=("none", "bbox"), default="none")
     job.add_argument("--limit", type=count, help="only the first N samples")
+    job.add_argument(
+        "--only", type=Path, help="use only what this --fix-list or --json of the doctor passes"
+    )
     job.add_argument("--resume", action="store_true", help="redo only what is missing")
     job.add_argument(
         "--max-error-fraction",
@@ -185,6 +188,7 @@ def _preprocess(arguments: argparse.Namespace) -> int:
         mask_dilation=arguments.mask_dilation,
         crop=arguments.crop,
         limit=arguments.limit,
+        only=arguments.only,
         resume=arguments.resume,
         max_error_fraction=arguments.max_error_fraction,
     )

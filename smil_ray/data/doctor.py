@@ -34,7 +34,7 @@ MapFunction = Callable[
 """`map` or anything that gives the results in the same order, such as a parallel one."""
 Progress = Callable[[int, int], None]
 
-_ENTRY_KINDS = {
+KINDS: dict[str, Kind] = {
     **{reason: Kind("error", sentence) for reason, sentence in REASONS.items()},
     "missing joints": Kind("warning", "joints of the body model are missing in the file"),
     "unknown joints": Kind("warning", "joints of the file are unknown to the body model"),
@@ -47,12 +47,6 @@ _ENTRY_KINDS = {
     "faint_picture": Kind("warning", "the picture is all but even where the subject is"),
     "image_disagrees": Kind("warning", "the picture shows no edges where the mask has them"),
 }
-_FOLDER_KINDS = {
-    "swapped_images": Kind("error", "two pictures fit each other's masks but not their own"),
-    "identical_images": Kind("error", "the same picture has different labels"),
-    "duplicate_sample": Kind("error", "picture and labels are the same as an earlier entry's"),
-}
-KINDS: dict[str, Kind] = {**_ENTRY_KINDS, **_FOLDER_KINDS}
 """Every kind of finding, its severity and its sentence."""
 
 

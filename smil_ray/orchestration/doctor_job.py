@@ -3,6 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import cv2
 import ray
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.data.doctor import EntryReport, Progress, examine
+from smil_ray.core.skeleton import Skeleton
+from smil_ray.data.doctor import EntryReport, Progress, examine, examine_entry
 from smil_ray.data.doctor_report import DoctorReport
 from smil_ray.data.replicant import Entry
 from smil_ray.orchestration.cluster import start_ray
@@ -22,6 +24,15 @@ WORTH_RAY = 300
 """With fewer entries than this, starting Ray takes longer than the work."""
 
 Examine = Callable[[Entry], EntryReport]
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What reading needs of a body model, without its arrays."""
+
+    skeleton: Skeleton
+    n_betas: int
+    body_length: float
 
 
 def examine_in_parallel(
@@ -55,24 +66,24 @@ def examine_in_parallel(
             yield from map(function, entries)
             return
         with start_ray(address, num_cpus=workers if address in ("local", None) else None):
-            yield from _map(function, entries, workers)
+            yield from _map(model, entries, workers)
 
     folder = Path(folder).absolute()  # Workers have another working directory.
     return examine(folder, model, map_function=in_parallel, progress=progress, limit=limit)
 
 
-def _map(function: Examine, entries: Sequence[Entry], workers: int) -> Iterator[EntryReport]:
+def _map(model: SmilModel, entries: Sequence[Entry], workers: int) -> Iterator[EntryReport]:
     """Give the results in the order of the entries, with few chunks waiting at a time."""
     task: Any = ray.remote(num_cpus=1, max_retries=3)(_examine_chunk)
-    shared = ray.put(function)
+    facts = ray.put(_Facts(model.skeleton, model.n_betas, model.body_length))
     chunks = (entries[at : at + CHUNK] for at in range(0, len(entries), CHUNK))
-    running = deque(task.remote(shared, chunk) for chunk in islice(chunks, 2 * workers))
+    running = deque(task.remote(facts, chunk) for chunk in islice(chunks, 2 * workers))
     while running:
         reports = ray.get(running.popleft())
-        running.extend(task.remote(shared, chunk) for chunk in islice(chunks, 1))
+        running.extend(task.remote(facts, chunk) for chunk in islice(chunks, 1))
         yield from reports
 
 
-def _examine_chunk(function: Examine, entries: Sequence[Entry]) -> list[EntryReport]:
+def _examine_chunk(facts: _Facts, entries: Sequence[Entry]) -> list[EntryReport]:
     cv2.setNumThreads(1)
-    return [function(entry) for entry in entries]
+    return [examine_entry(entry, facts) for entry in entries]

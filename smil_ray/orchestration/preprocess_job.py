@@ -31,8 +31,7 @@ from smil_ray.orchestration.preprocess_parts import PartsFolder
 from smil_ray.orchestration.preprocess_plan import (
     PreprocessOptions,
     Shard,
-    plan_key,
-    plan_shards,
+    make_plan,
 )
 from smil_ray.orchestration.preprocess_progress import Progress
 from smil_ray.orchestration.preprocess_shard import ShardManifest, make_shard
@@ -113,11 +112,11 @@ def preprocess(
         options = options.model_copy(update={"model": str(Path(options.model).absolute())})
     model = SmilModel.open(options.model)
     model.skeleton.mask(options.ignored_joints)
-    shards = plan_shards(inputs, options)
+    plan = make_plan(inputs, options)
+    shards, total = plan.shards, plan.n_entries
     settings = options.content_settings(model)
-    key = plan_key(shards, settings)
+    key = plan.key(settings)
     parts = PartsFolder(output)
-    total = sum(len(shard.entries) for shard in shards)
     if options.resume and not parts.path.exists() and _is_result_of(output, key):
         return _report(output, total, total, perf_counter() - start)
     parts.prepare(settings, resume=options.resume)
@@ -135,7 +134,7 @@ def preprocess(
     _check_something_is_left(tally, inputs)
     made_with = {**settings, _PLAN: key, "model": options.model}
     info = StoreInfo.of(model, options.size, made_with)
-    parts.merge(shards, tally.manifests, info)
+    parts.merge(plan, tally.manifests, info)
     parts.remove()
     return _report(output, total, resumed, perf_counter() - start)
 

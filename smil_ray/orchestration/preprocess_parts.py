@@ -9,11 +9,11 @@ from typing import Any
 
 from smil_ray.data.hdf5_files import remove_leftovers, write_bytes, write_error
 from smil_ray.data.hdf5_merge import StoreSize, merge
-from smil_ray.data.hdf5_schema import Drop, StoreInfo, count
+from smil_ray.data.hdf5_schema import StoreInfo, count
 from smil_ray.data.hdf5_store import Hdf5Source
 from smil_ray.data.hdf5_table import SampleTable
 from smil_ray.errors import DataError
-from smil_ray.orchestration.preprocess_plan import Shard
+from smil_ray.orchestration.preprocess_plan import Plan, Shard
 from smil_ray.orchestration.preprocess_shard import ShardManifest
 
 
@@ -57,21 +57,19 @@ class PartsFolder:
                 found[shard.index] = manifest
         return found
 
-    def merge(
-        self, shards: Sequence[Shard], manifests: dict[int, ShardManifest], info: StoreInfo
-    ) -> str:
+    def merge(self, plan: Plan, manifests: dict[int, ShardManifest], info: StoreInfo) -> str:
         """Copy all shards into the output, atomically; return the content hash.
 
         Raises:
             DataError: A shard is damaged, or the output cannot be written.
         """
-        ordered = [manifests[shard.index] for shard in shards]
+        ordered = [manifests[shard.index] for shard in plan.shards]
         size = sum((manifest.size for manifest in ordered), StoreSize())
-        drops: list[Drop] = [drop for manifest in ordered for drop in manifest.drops]
+        drops = plan.left_out + [drop for manifest in ordered for drop in manifest.drops]
         notes = (note for m in ordered for note, number in m.notes.items() for _ in range(number))
         info = replace(info, notes=count(notes))
         self._check_room(sum(manifest.file_bytes for manifest in ordered))
-        return merge(self._tables(shards, manifests), size, self.output, info, drops)
+        return merge(self._tables(plan.shards, manifests), size, self.output, info, drops)
 
     def remove(self) -> None:
         """Remove the folder, after the output is complete."""

@@ -11,13 +11,16 @@ from pydantic import Field
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Settings
+from smil_ray.data.hdf5_schema import Drop
 from smil_ray.data.replicant import Entry, find_entries
 from smil_ray.errors import DataError
+from smil_ray.orchestration.preprocess_selection import read_selection
 
 _HOW_ONLY = {
     "model",
     "chunk_size",
     "limit",
+    "only",
     "num_workers",
     "resume",
     "max_error_fraction",
@@ -43,6 +46,8 @@ class PreprocessOptions(Settings):
         mask_dilation: Radius in native pixels by which masks grow.
         crop: `bbox` cuts a square around the subject.
         limit: Use only the first so many entries.
+        only: Use only entries that this file names, one a line, or that the doctor's JSON
+            report found no error in.
         num_workers: Parallel tasks; None means one per processor.
         resume: Go on with what an interrupted run left.
         max_error_fraction: Give up when more than this share of the entries cannot be read.
@@ -61,6 +66,7 @@ class PreprocessOptions(Settings):
     mask_dilation: Annotated[int, Field(ge=0)] = 0
     crop: Literal["none", "bbox"] = "none"
     limit: Annotated[int, Field(ge=1)] | None = None
+    only: Path | None = None
     num_workers: Annotated[int, Field(ge=1)] | None = None
     resume: bool = False
     max_error_fraction: Share = 0.2
@@ -92,16 +98,37 @@ class Shard:
         return f"shard_{self.index:06d}_{self.key[:16]}"
 
 
-def plan_shards(inputs: Sequence[Path], options: PreprocessOptions) -> list[Shard]:
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done: the shards, and the entries that are left out from the start."""
+
+    shards: list[Shard]
+    left_out: list[Drop]
+
+    @property
+    def n_entries(self) -> int:
+        """Entries of all shards."""
+        return sum(len(shard.entries) for shard in self.shards)
+
+    def key(self, settings: dict[str, Any]) -> str:
+        """Return a hash of everything that decides the result: settings and input files."""
+        left_out = [[drop.name, drop.reason] for drop in self.left_out]
+        parts = [settings, [shard.key for shard in self.shards], left_out]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def make_plan(inputs: Sequence[Path], options: PreprocessOptions) -> Plan:
     """Return the shards of all inputs; the order is that of the sorted names.
 
     Raises:
-        DataError: An input is not a replicAnt folder, or is given twice.
+        DataError: An input is not a replicAnt folder or is given twice, or `only` is unusable.
     """
-    entries = find_all_entries(inputs)[: options.limit]
+    entries, left_out = find_all_entries(inputs)[: options.limit], []
+    if options.only is not None:
+        entries, left_out = read_selection(options.only).split(entries)
     size = options.chunk_size
     chunks = [tuple(entries[i : i + size]) for i in range(0, len(entries), size)]
-    return [Shard(i, _key(chunk), chunk) for i, chunk in enumerate(chunks)]
+    return Plan([Shard(i, _key(chunk), chunk) for i, chunk in enumerate(chunks)], left_out)
 
 
 def find_all_entries(inputs: Sequence[Path]) -> list[Entry]:
@@ -128,12 +155,6 @@ def find_all_entries(inputs: Sequence[Path]) -> list[Entry]:
             for entry in find_entries(folder)
         ]
     return sorted(entries, key=lambda entry: (entry.name, str(entry.json_path)))
-
-
-def plan_key(shards: Sequence[Shard], settings: dict[str, Any]) -> str:
-    """Return a hash of everything that decides the result: settings and input files."""
-    text = json.dumps([settings, [shard.key for shard in shards]], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _key(entries: Sequence[Entry]) -> str:

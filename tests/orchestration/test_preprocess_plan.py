@@ -8,7 +8,7 @@ from preprocess_data import options
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.errors import DataError
-from smil_ray.orchestration.preprocess_plan import find_all_entries, plan_key, plan_shards
+from smil_ray.orchestration.preprocess_plan import find_all_entries, make_plan
 
 
 def write_entries(folder: Path, names: list[str]) -> Path:
@@ -21,7 +21,7 @@ def write_entries(folder: Path, names: list[str]) -> Path:
 
 def test_shards_hold_consecutive_sorted_entries(tmp_path: Path) -> None:
     folder = write_entries(tmp_path / "set", ["b_1", "a_2", "a_10", "c.d_0", "a_1"])
-    shards = plan_shards([folder], options(chunk_size=2))
+    shards = make_plan([folder], options(chunk_size=2)).shards
     names = [[entry.name for entry in shard.entries] for shard in shards]
     assert names == [["a_1", "a_10"], ["a_2", "b_1"], ["c.d_0"]]
     assert [shard.index for shard in shards] == [0, 1, 2]
@@ -29,7 +29,7 @@ def test_shards_hold_consecutive_sorted_entries(tmp_path: Path) -> None:
 
 def test_limit_takes_the_first_entries(tmp_path: Path) -> None:
     folder = write_entries(tmp_path / "set", ["a", "b", "c"])
-    (shard,) = plan_shards([folder], options(limit=2))
+    (shard,) = make_plan([folder], options(limit=2)).shards
     assert [entry.name for entry in shard.entries] == ["a", "b"]
 
 
@@ -55,12 +55,12 @@ def test_same_input_twice_or_none_is_refused(tmp_path: Path) -> None:
 
 def test_changed_file_gives_its_shard_another_key(tmp_path: Path) -> None:
     folder = write_entries(tmp_path / "set", ["a", "b"])
-    before = plan_shards([folder], options(chunk_size=1))
+    before = make_plan([folder], options(chunk_size=1))
     os.utime(folder / "b.JPG", ns=(0, 0))
-    after = plan_shards([folder], options(chunk_size=1))
-    assert before[0] == after[0]
-    assert before[1].key != after[1].key
-    assert plan_key(before, {}) != plan_key(after, {})
+    after = make_plan([folder], options(chunk_size=1))
+    assert before.shards[0] == after.shards[0]
+    assert before.shards[1].key != after.shards[1].key
+    assert before.key({}) != after.key({})
 
 
 def test_settings_that_only_say_how_do_not_count_as_content() -> None:

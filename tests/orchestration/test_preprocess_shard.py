@@ -16,7 +16,7 @@ from smil_ray.data.hdf5_schema import StoreInfo
 from smil_ray.data.hdf5_store import Hdf5Source, read_drops, verify
 from smil_ray.errors import DataError
 from smil_ray.orchestration.preprocess_parts import PartsFolder
-from smil_ray.orchestration.preprocess_plan import PreprocessOptions, plan_shards
+from smil_ray.orchestration.preprocess_plan import PreprocessOptions, make_plan
 from smil_ray.orchestration.preprocess_shard import ShardManifest, make_shard
 
 N = 12
@@ -32,7 +32,8 @@ def run(
 ) -> tuple[PartsFolder, Callable[[], str]]:
     """Make every shard that is missing; return the folder and the merge still to be done."""
     model = SmilModel.builtin()
-    shards = plan_shards([folder], chosen)
+    plan = make_plan([folder], chosen)
+    shards = plan.shards
     parts = PartsFolder(output)
     parts.prepare(chosen.content_settings(model), resume=chosen.resume)
     manifests = parts.finished(shards)
@@ -40,7 +41,7 @@ def run(
         if shard.index not in manifests:
             manifests[shard.index] = make_shard(shard, parts.path, chosen)
     info = StoreInfo.of(model, chosen.size)
-    return parts, lambda: parts.merge(shards, manifests, info)
+    return parts, lambda: parts.merge(plan, manifests, info)
 
 
 @pytest.mark.parametrize("chunk_size", [1, 5, 100])
