@@ -78,7 +78,14 @@ class RunDir:
         """
         if not name or Path(name).name != name or name.startswith("."):
             raise SmilRayError("run.name", expected="a plain name", found=repr(name))
-        return cls.create_at(_make_unique(Path(root).absolute(), name), config, kind, facts=facts)
+        try:
+            path = _make_unique(Path(root).absolute(), name)
+            return cls.create_at(path, config, kind, facts=facts)
+        except OSError as error:
+            raise SmilRayError(
+                f"A run folder in {root} cannot be made: {error}",
+                remedy="free space or choose another run.output_dir",
+            ) from error
 
     @classmethod
     def create_at(
@@ -150,11 +157,17 @@ class RunDir:
     ) -> None:
         """Add one line to metrics.jsonl; `sync` waits until it is on the disk."""
         line = {"step": step, "epoch": epoch, "time": time.time(), "metrics": dict(metrics)}
-        with self.metrics_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
+        try:
+            with self.metrics_file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise SmilRayError(
+                f"{self.metrics_file} cannot be written: {error}",
+                remedy="free space, then resume the run from its last checkpoint",
+            ) from error
 
     def sync_metrics(self) -> None:
         """Wait until metrics.jsonl is on the disk."""
