@@ -9,7 +9,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from smil_ray import __version__, cli_data, cli_inspect, cli_model, cli_results
+from smil_ray import __version__, cli_cache, cli_data, cli_inspect, cli_model, cli_results
 from smil_ray.errors import SmilRayError
 
 EPILOG = """\
@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"smil-ray {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (cli_data, cli_inspect, cli_model, cli_results):
+    for module in (cli_data, cli_cache, cli_inspect, cli_model, cli_results):
         module.add_commands(commands)
     return parser
 

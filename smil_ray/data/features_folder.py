@@ -2,12 +2,13 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from smil_ray.data.features_build import KEY, is_complete, read_key
+from smil_ray.data.features_build import KEY, MANIFEST, is_complete, read_key
 from smil_ray.data.features_key import FeatureKey
 from smil_ray.errors import DataError
 
@@ -50,41 +51,48 @@ def list_caches(root: Path) -> list[CacheEntry]:
             key = read_key(path.parent)
         except DataError:
             continue
-        used = max(path.parent.stat().st_mtime, path.stat().st_atime)
+        dated = (path.parent, path.parent / MANIFEST)
+        used = max(place.stat().st_mtime for place in dated if place.exists())
         size = _size(path.parent)
         found.append(CacheEntry(path.parent, key, is_complete(path.parent), size, used))
     return sorted(found, key=lambda entry: -entry.used)
 
 
-def check_limit(root: Path, key: FeatureKey, limit_gb: float) -> None:
-    """Make sure, before anything is computed, that a cache may be and can be made.
+def check_limit(root: Path, keys: Sequence[FeatureKey], limit_gb: float) -> None:
+    """Make sure, before anything is computed, that caches may be and can be made.
 
-    The limit is for all caches below `root` together.
+    The limit is for all caches below `root` together, those of `keys` included. Complete ones
+    among `keys` are always welcome.
 
     Raises:
-        CacheLimitError: It may not, or the disk is too full.
+        CacheLimitError: They may not, or the disk is too full.
     """
-    others = sum(e.bytes for e in list_caches(root) if e.folder.name != key.folder_name)
-    wanted = key.estimated_bytes
+    missing = {key.folder_name: key for key in keys if not is_complete(root / key.folder_name)}
+    if not missing:
+        return
+    entries = list_caches(root)
+    others = sum(entry.bytes for entry in entries if entry.folder.name not in missing)
+    done = sum(entry.bytes for entry in entries if entry.folder.name in missing)
+    wanted = sum(key.estimated_bytes for key in missing.values())
+    what = f"feature cache of {keys[0].samples} samples by {keys[0].backbone}"
     if others + wanted > limit_gb * GB:
         raise CacheLimitError(
-            f"feature cache of {key.samples} samples by {key.backbone}",
-            expected=f"at most {limit_gb:g} GB for all caches in {root} (--cache-limit-gb, "
-            "data.feature_cache_limit_gb)",
+            what,
+            expected=f"at most {limit_gb:g} GB for all caches in {root} "
+            "(data.feature_cache_limit_gb)",
             found=f"{wanted / GB:.3g} GB beside {others / GB:.3g} GB of others",
             remedy="raise the limit, remove others (smil-ray cache rm), or set "
-            "data.feature_cache: off",
+            "data.feature_cache to off",
         )
     existing = next(path for path in (root, *root.parents) if path.exists())
-    partly = _size(root / key.folder_name)
-    free = shutil.disk_usage(existing).free + partly
+    free = shutil.disk_usage(existing).free + done
     if wanted + SPARE_BYTES > free:
         raise CacheLimitError(
-            f"feature cache of {key.samples} samples by {key.backbone}",
+            what,
             expected=f"{(wanted + SPARE_BYTES) / GB:.3g} GB free in {existing}",
             found=f"{free / GB:.3g} GB",
             remedy="free space, set data.feature_cache_dir to another disk, or set "
-            "data.feature_cache: off",
+            "data.feature_cache to off",
         )
 
 

@@ -20,6 +20,7 @@ CHANGEABLE = (
     "tracking.",
     "data.path",
     "data.loader_workers",
+    "data.feature_cache_",
 )
 """Settings that a resumed run may change; others would make it another run."""
 FREED_S = 20.0

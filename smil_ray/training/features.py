@@ -17,7 +17,7 @@ from torch import Tensor
 from smil_ray.config import Config
 from smil_ray.data.augment import Augmenter
 from smil_ray.data.features import FeatureCache
-from smil_ray.data.features_build import MANIFEST, BuildHooks, build, is_complete
+from smil_ray.data.features_build import MANIFEST, BuildHooks, build
 from smil_ray.data.features_folder import CacheLimitError, cache_root, check_limit
 from smil_ray.data.features_key import (
     NO_AUGMENTATION,
@@ -87,20 +87,29 @@ def with_cached_features(
     if resume is not None:
         _restore_backbone(parts.regressor.backbone, resume)
     plan = plan_features(parts, config)
-    root = cache_root(config.data.feature_cache_dir)
     try:
-        for key in plan.keys:
-            if not is_complete(root / key.folder_name):
-                check_limit(root, key, config.data.feature_cache_limit_gb)
+        features = ensure_caches(parts, config, plan, device, hooks)
     except CacheLimitError as error:
         if config.data.feature_cache != "auto":
             raise
         log.warning("features are not cached: %s", error)
         return replace(parts, feature_note=f"not cached: {error}")
-    caches = {key: _ensure(parts, config, key, device, hooks) for key in plan.keys}
-    features = CachedFeatures(caches[plan.train], caches[plan.held_out])
     note = ", ".join(key.folder_name for key in plan.keys)
     return replace(parts, features=features, feature_note=note)
+
+
+def ensure_caches(
+    parts: Parts,
+    config: Config,
+    plan: FeaturePlan,
+    device: torch.device | str = "cpu",
+    hooks: BuildHooks | None = None,
+) -> CachedFeatures:
+    """Return the caches of `plan`, after computing what is missing; see `with_cached_features`."""
+    root = cache_root(config.data.feature_cache_dir)
+    check_limit(root, plan.keys, config.data.feature_cache_limit_gb)
+    caches = {key: _ensure(parts, config, key, device, hooks) for key in plan.keys}
+    return CachedFeatures(caches[plan.train], caches[plan.held_out])
 
 
 def plan_features(parts: Parts, config: Config) -> FeaturePlan:

@@ -1,0 +1,211 @@
+"""Compute the features of a frozen backbone on all devices, before any run needs them.
+
+Every worker is a whole builder: it takes files of the cache that nobody holds. Workers may die,
+and runs that need the same cache may build along.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import ray
+import torch
+from ray.exceptions import RayTaskError
+
+from smil_ray.body.smil_model import SmilModel
+from smil_ray.config import Config
+from smil_ray.data.features_build import BuildHooks, is_complete, shard_path
+from smil_ray.data.features_folder import cache_root, check_limit
+from smil_ray.data.features_key import FeatureKey
+from smil_ray.errors import ConfigError, DataError, SmilRayError
+from smil_ray.orchestration.cluster import cluster_resources, start_ray
+from smil_ray.training.assemble import assemble, open_data
+from smil_ray.training.features import ensure_caches, plan_features
+from smil_ray.training.parts import Parts
+
+THREADS = 4
+"""CPU threads of a worker: more speed up one network only a little."""
+POLL_S = 0.5
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class FeatureReport:
+    """What `build_features` left.
+
+    Attributes:
+        folders: The caches; two with augmentation, one otherwise.
+        rows: Rows of features in them.
+        bytes: Their size on the disk.
+        workers: How many processes computed; 0 if everything was there.
+        seconds: How long it took.
+    """
+
+    folders: tuple[Path, ...]
+    rows: int
+    bytes: int
+    workers: int
+    seconds: float
+
+
+def build_features(
+    config: Config,
+    *,
+    address: str | None = "local",
+    num_workers: int | None = None,
+    progress: Progress | None = None,
+) -> FeatureReport:
+    """Build the feature caches that runs of `config` would use with a frozen backbone.
+
+    Args:
+        config: The configuration; its backbone counts as frozen.
+        address: Ray cluster; `local` starts one where several workers are of use.
+        num_workers: Processes; 1 computes in this one; None takes one for each GPU, or one for
+            every few CPUs where there are none.
+        progress: Called with (finished, all) rows.
+
+    Raises:
+        ConfigError: The configuration is at odds with itself or the data.
+        CacheLimitError: The caches would be too large.
+        DataError: A sample cannot be read, or the caches cannot be written.
+    """
+    if num_workers is not None and num_workers < 1:
+        raise ConfigError("num_workers", expected="1 or more", found=num_workers)
+    start = perf_counter()
+    config = _frozen(config)
+    parts = _parts(config)
+    keys = plan_features(parts, config).keys
+    root = cache_root(config.data.feature_cache_dir)
+    folders = tuple(root / key.folder_name for key in keys)
+    workers = 0
+    if not all(is_complete(folder) for folder in folders):
+        check_limit(root, keys, config.data.feature_cache_limit_gb)
+        workers = _build(parts, config, keys, (address, num_workers), progress)
+    return FeatureReport(
+        folders=folders,
+        rows=sum(key.rows for key in keys),
+        bytes=sum(path.stat().st_size for folder in folders for path in folder.iterdir()),
+        workers=workers,
+        seconds=perf_counter() - start,
+    )
+
+
+def _build(
+    parts: Parts,
+    config: Config,
+    keys: tuple[FeatureKey, ...],
+    place: tuple[str | None, int | None],
+    progress: Progress | None,
+) -> int:
+    address, workers = place
+    told = _Told(config, keys, progress)
+    if workers == 1 or (workers is None and _has_one_device(address)):
+        hooks = BuildHooks(progress=lambda *_: told())
+        _ensure(parts, config, hooks, torch.cuda.is_available())
+        return 1
+    with start_ray(address):
+        return _build_on_ray(config, keys, workers, told)
+
+
+def _has_one_device(address: str | None) -> bool:
+    """Whether Ray would only be in the way."""
+    if address not in (None, "local") or ray.is_initialized():
+        return False
+    few_cpus = (os.cpu_count() or 1) < 2 * THREADS
+    return torch.cuda.device_count() == 1 or (torch.cuda.device_count() == 0 and few_cpus)
+
+
+def _build_on_ray(
+    config: Config, keys: tuple[FeatureKey, ...], workers: int | None, told: "_Told"
+) -> int:
+    have = cluster_resources()
+    gpus, cpus = int(have.get("GPU", 0)), int(have.get("CPU", 1))
+    count = workers or gpus or max(1, cpus // THREADS)
+    options: dict[str, Any] = {"max_retries": 3, "num_cpus": min(THREADS, max(1, cpus // count))}
+    if gpus:
+        options |= {"num_gpus": min(1.0, gpus / count), "num_cpus": 1}
+    task: Any = ray.remote(**options)(_build_part)
+    step = max(1, max(len(key.shards) for key in keys) // count)
+    waiting = [task.remote(config, number * step, options["num_cpus"]) for number in range(count)]
+    while waiting:
+        ready, waiting = ray.wait(waiting, num_returns=1, timeout=POLL_S)
+        told()
+        for finished in ready:
+            _check(finished)
+    root = cache_root(config.data.feature_cache_dir)
+    for key in keys:
+        if not is_complete(root / key.folder_name):
+            raise DataError(
+                f"feature cache {root / key.folder_name} is not on this machine",
+                remedy="set data.feature_cache_dir to storage that all nodes of the cluster see",
+            )
+    return count
+
+
+def _build_part(config: Config, first: int, threads: int) -> None:
+    """Be one builder, in a Ray task."""
+    on_gpu = torch.cuda.is_available()
+    if not on_gpu:
+        torch.set_num_threads(threads)
+    _ensure(_parts(config), config, BuildHooks(start=first), on_gpu)
+
+
+def _ensure(parts: Parts, config: Config, hooks: BuildHooks, on_gpu: bool) -> None:
+    device = "cuda" if on_gpu else "cpu"
+    ensure_caches(parts, config, plan_features(parts, config), device, hooks)
+
+
+def _parts(config: Config) -> Parts:
+    model = SmilModel.open(config.body.model)
+    return assemble(config, open_data(config, model), model)
+
+
+def _frozen(config: Config) -> Config:
+    """Return the configuration with absolute paths, because workers have another folder."""
+    backbone = config.model.backbone.model_copy(update={"freeze": True})
+    if backbone.weights not in ("none", "pretrained"):
+        weights = str(Path(backbone.weights).absolute())
+        backbone = backbone.model_copy(update={"weights": weights})
+    body = config.body
+    if body.model != "builtin":
+        body = body.model_copy(update={"model": str(Path(body.model).absolute())})
+    root = str(cache_root(config.data.feature_cache_dir))
+    path = config.data.path and str(Path(config.data.path).expanduser().absolute())
+    data = config.data.model_copy(update={"path": path, "feature_cache_dir": root})
+    model = config.model.model_copy(update={"backbone": backbone})
+    return config.model_copy(update={"data": data, "model": model, "body": body})
+
+
+def _check(task: Any) -> None:
+    """Raise a worker's own error where that is one sentence for a person."""
+    try:
+        ray.get(task)
+    except RayTaskError as error:
+        if isinstance(error.cause, SmilRayError):
+            raise error.cause from None
+        raise
+
+
+class _Told:
+    """Says how many rows there are, counting files: several processes write them."""
+
+    def __init__(
+        self, config: Config, keys: tuple[FeatureKey, ...], progress: Progress | None
+    ) -> None:
+        self._root = cache_root(config.data.feature_cache_dir)
+        self._keys = keys
+        self._progress = progress
+
+    def __call__(self) -> None:
+        if self._progress is None:
+            return
+        done = 0
+        for key in self._keys:
+            folder = self._root / key.folder_name
+            made = (r for n, r in enumerate(key.shards) if shard_path(folder, n).is_file())
+            done += sum(len(rows) for rows in made)
+        self._progress(done, sum(key.rows for key in self._keys))
