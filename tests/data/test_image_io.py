@@ -155,3 +155,15 @@ def test_unreadable_id_mask_has_its_reason(data):
     with pytest.raises(SampleError) as error:
         image_io.read_id_mask(data)
     assert error.value.reason == "mask_unreadable"
+
+
+def test_png_of_16_bits_is_refused_and_grey_palette_and_transparent_ones_are_read():
+    deep = cv2.imencode(".png", np.full((8, 8), 300, np.uint16))[1].tobytes()
+    for read in (image_io.read_rgb, image_io.read_id_mask):
+        with pytest.raises(SampleError, match="8 bits"):
+            read(deep)
+    for mode in ("L", "P", "RGBA", "1"):
+        file = io.BytesIO()
+        Image.fromarray(np.full((8, 8), 255, np.uint8)).convert(mode).save(file, "PNG")
+        assert (image_io.read_rgb(file.getvalue()) == 255).all(), mode
+        assert (image_io.read_id_mask(file.getvalue()) == 255).all(), mode
