@@ -12,6 +12,10 @@ from smil_ray.models.regressor import ScaleBasis, TargetStatistics, build_regres
 
 STEPS, WARMUP, RATE = 120, 20, 5e-4
 SIZE = 64
+HEADS = {
+    "mlp": {},
+    "transformer_decoder": {"hidden_dim": 128, "num_heads": 4, "depth": 2, "iterations": 2},
+}
 
 
 @pytest.mark.slow
@@ -32,7 +36,7 @@ def test_one_batch_is_learnt_to_two_pixels_and_one_percent(
     _, batch = make_truth(count=4, frame=frame, image_size=SIZE)
     config = ModelConfig(
         backbone=BackboneConfig(name=backbone, input_size=SIZE),
-        head=HeadConfig(type=head, dropout=0.0),
+        head=HeadConfig(type=head, dropout=0.0, **HEADS[head]),
         rotation_representation=representation,
         reference_frame=frame,
         joint_scales="pca",
