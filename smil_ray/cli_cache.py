@@ -4,6 +4,7 @@ import argparse
 from datetime import datetime
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -66,16 +67,15 @@ def _list(arguments: argparse.Namespace) -> int:
 
     root = cache_root(arguments.dir)
     entries = list_caches(root)
-    table = Table(title=f"feature caches in {root}")
-    for heading in ("name", "samples", "views", "px", "precision", "GB", "last used", "state"):
-        table.add_column(heading, overflow="fold")
+    table = Table(title=f"feature caches in {root}", box=SIMPLE_HEAD)
+    for heading in ("name", "samples", "views", "px", "type", "GB", "last used", "state"):
+        table.add_column(heading, no_wrap=heading == "name")
     for entry in entries:
         key = entry.key
         used = datetime.fromtimestamp(entry.used).astimezone()
         state = "complete" if entry.complete else "unfinished"
         values = (key.samples, key.views, key.input_size, key.precision, f"{entry.bytes / GB:.3g}")
-        cells = (*map(str, values), f"{used:%Y-%m-%d %H:%M}", state)
-        table.add_row(entry.folder.name, *cells)
+        table.add_row(entry.folder.name, *map(str, values), f"{used:%Y-%m-%d}", state)
     console = Console()
     console.print(table)
     console.print(f"{len(entries)} caches, {sum(e.bytes for e in entries) / GB:.3g} GB")

@@ -4,6 +4,7 @@ CACHE/key.json             what the cache is of
 CACHE/features-00012.safetensors   rows of features, labels and masks
 CACHE/features-00012.lock  held by the process that computes this file; gone when complete
 CACHE/manifest.json        written last: the cache is complete
+CACHE/cache.lock           held while key or manifest are written
 
 A builder takes files that nobody holds; at the end it waits for the others', and does what they
 left undone if they died. The operating system frees a dead process's lock.
@@ -22,7 +23,7 @@ from smil_ray.data.features_key import FeatureKey
 from smil_ray.data.features_shard import Tensors, sync_folder, write_shard
 from smil_ray.errors import DataError
 
-KEY, MANIFEST = "key.json", "manifest.json"
+KEY, MANIFEST, LOCK = "key.json", "manifest.json", "cache.lock"
 FORMAT = 1
 POLL_S = 0.2
 
@@ -87,7 +88,7 @@ def build(folder: Path, key: FeatureKey, make: MakeShard, hooks: BuildHooks | No
     for number in numbers:
         while not work.is_done(number):
             work.attempt(number, wait_s=POLL_S)
-    with FileLock(folder / "manifest.lock"):
+    with FileLock(folder / LOCK):
         if not is_complete(folder):
             _finish(folder, key)
 
@@ -100,8 +101,9 @@ def begin(folder: Path, key: FeatureKey) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / KEY).is_file():
-            _write_json(folder / KEY, {"format": FORMAT, "key": key.as_dict()})
+        with FileLock(folder / LOCK):
+            if not (folder / KEY).is_file():
+                _write_json(folder / KEY, {"format": FORMAT, "key": key.as_dict()})
     except OSError as error:
         raise DataError(
             f"feature cache {folder} cannot be written: {error.strerror}",

@@ -62,7 +62,7 @@ class FeatureKey:
     @property
     def folder_name(self) -> str:
         """Name of the cache's folder: the backbone for people, the digest for programs."""
-        return f"{self.backbone}-{self.digest[:20]}"
+        return f"{self.backbone}-{self.digest[:12]}"
 
     @property
     def rows(self) -> int:
