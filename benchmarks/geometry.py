@@ -119,7 +119,7 @@ def body_model(models: list[SmilModel], threads: int) -> list[str]:
     """Time blend shapes, kinematics and skinning, with and without vertices."""
     torch.set_num_threads(threads)
     rows = [
-        "Body model, ms (scales and translations on); *joints* never touches vertices; *plain* is "
+        "Body model, ms (cpu), scales and translations on; *joints* never touches vertices; *plain* is "
         "`_plain_body.py`,",
         "the straightforward algorithm, which has no joints without vertices; ratios are plain / "
         "ours:",
@@ -141,11 +141,14 @@ def body_model(models: list[SmilModel], threads: int) -> list[str]:
                     best_ms(partial(pose, step, model, batch, gradient=gradient), at_most=1000)
                     for step in steps.values()
                 )
+                cells = " | ".join(
+                    f"{t.wall:.2f} ({t.cpu:.2f})" for t in (joints, vertices, theirs)
+                )
                 rows.append(
                     f"| {model.name} ({model.n_verts} vertices) | {batch} "
-                    f"| {'forward + backward' if gradient else 'forward'} | {joints.wall:.2f} "
-                    f"| {vertices.wall:.2f} | {theirs.wall:.2f} "
-                    f"| {theirs.wall / joints.wall:.1f} | {theirs.wall / vertices.wall:.1f} |"
+                    f"| {'forward + backward' if gradient else 'forward'} | {cells} "
+                    f"| {theirs.wall / joints.wall:.1f} ({theirs.cpu / joints.cpu:.1f}) "
+                    f"| {theirs.wall / vertices.wall:.1f} ({theirs.cpu / vertices.cpu:.1f}) |"
                 )
                 print(rows[-1], flush=True)
         rows.append(f"| | | both agree to {error:.0e} model units | | | | | |")

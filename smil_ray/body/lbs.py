@@ -165,4 +165,6 @@ def skin(
     )
     x, y, z = vertices.unsqueeze(-3).unbind(-2)
     tx, ty, tz, shift = blended.unbind(-2)
-    return shift.addcmul(tx, x).addcmul(ty, y).addcmul(tz, z)
+    # In place on its own new tensor: each copy would be fresh memory, which costs more to get
+    # than the sum.
+    return shift.addcmul(tx, x).addcmul_(ty, y).addcmul_(tz, z)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -111,8 +112,13 @@ class PosedBody:
         if basis.posedirs is not None:
             vertices = vertices + lbs.pose_blend_shapes(self.rotation_matrices, basis.posedirs)
         moves = lbs.skinning_transforms(self.transforms, self.shaped.rest_joints)
-        posed = lbs.skin(vertices, moves, basis.weights).mT
-        return posed if self.shift is None else posed + self.shift
+        posed = lbs.skin(vertices, moves, basis.weights)
+        if self.shift is None:
+            return posed.mT
+        shift = self.shift.mT
+        if posed.shape[:-2] == torch.broadcast_shapes(posed.shape[:-2], shift.shape[:-2]):
+            return posed.add_(shift).mT
+        return (posed + shift).mT
 
     def regressed_joints(self) -> Float[Tensor, "*batch n_joints 3"]:
         """Return joints regressed from the posed vertices; they differ from `joints`.

@@ -1,0 +1,126 @@
+"""Bare loops that `data.py` compares with, and the folders that it reads."""
+
+import json
+import multiprocessing
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import simplejpeg
+
+from smil_ray.body.smil_model import SmilModel
+from smil_ray.data.coordinates import Window
+from smil_ray.data.image_io import reduction_for
+from smil_ray.data.replicant import Entry, find_entries, read_samples
+from smil_ray.data.synthetic import SynthOptions
+from smil_ray.orchestration.synth_job import synthesize
+
+SIDE = 1024
+REAL = ("replicAnt-x-SMIL-demo", "replicAnt-x-SMIL-TEX")
+AXES = {"2DPos": "xy", "3DPos": "xyz", "quaternion": "xyzw", "globalRotation": "xyzw"}
+
+
+def folder_of(place: Path, real: Path, count: int) -> tuple[Path, Path, str]:
+    """Return folders of `count` entries of 1024 px with and without masks, and what they are.
+
+    Real pictures are linked under many names; those that have no mask get the convex hull of
+    their keypoints. Without real ones, synthetic pictures serve.
+    """
+    masked, bare, masks = (place / name for name in ("masked", "bare", "hulls"))
+    for folder in (masked, bare, masks):
+        folder.mkdir()
+    folders = [real / "data" / "replicant" / name for name in REAL]
+    if all(folder.is_dir() for folder in folders):
+        entries = [entry for folder in folders for entry in find_entries(folder)]
+        found = {entry: write_hull(entry, masks) for entry in entries}
+        source = f"{len(entries)} real ones linked under many names, masks are keypoint hulls"
+    else:
+        synthesize(place / "synth", SynthOptions(samples=25, image_size=SIDE), num_workers=1)
+        found = {entry: entry.mask_path for entry in find_entries(place / "synth")}
+        source = "25 synthetic ones linked under many names"
+    for index in range(count):
+        entry, mask = list(found.items())[index % len(found)]
+        assert entry.image_path is not None
+        assert mask is not None
+        for folder in (masked, bare):
+            (folder / f"n_{index:04d}.json").symlink_to(entry.json_path)
+            (folder / f"n_{index:04d}.JPG").symlink_to(entry.image_path)
+        (masked / f"n_{index:04d}_ID.png").symlink_to(mask)
+    return masked, bare, source
+
+
+def write_hull(entry: Entry, folder: Path) -> Path:
+    """Write the convex hull of an entry's keypoints as an ID mask; return its path."""
+    (sample,) = read_samples(entry, SmilModel.builtin()).samples
+    side = sample.image.shape[0]
+    hull = cv2.convexHull(np.round(sample.keypoints_2d * side).astype(np.int32))
+    ids = np.zeros((side, side, 4), np.uint8)
+    ids[..., 3] = 255
+    cv2.fillConvexPoly(ids, hull, (0, 0, 1, 255))
+    path = folder / f"{entry.json_path.stem}_ID.png"
+    cv2.imwrite(str(path), ids)
+    return path
+
+
+def bare_loop(entries: list[Entry], size: int, *, reduced: bool) -> None:
+    """Read, decode, resize and encode pictures; read, decode and resize masks."""
+    cv2.setNumThreads(1)
+    for entry in entries:
+        assert entry.image_path is not None
+        data = entry.image_path.read_bytes()
+        if reduced:
+            height, width = simplejpeg.decode_jpeg_header(data)[:2]
+            factor = reduction_for(Window.padded(width, height), size)
+            picture = simplejpeg.decode_jpeg(
+                data, min_height=height // factor, min_width=width // factor
+            )
+        else:
+            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+        cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 95])
+        if entry.mask_path is not None:
+            mask = cv2.imread(str(entry.mask_path))
+            cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def in_processes(
+    work: Callable[[list[Entry]], None], entries: list[Entry], processes: int
+) -> float:
+    """Return the seconds that `work` takes in that many processes, their start left out."""
+    if processes == 1:
+        start = time.perf_counter()
+        work(entries)
+        return time.perf_counter() - start
+    with multiprocessing.get_context("forkserver").Pool(processes) as pool:
+        pool.map(work, [entries[:2]] * processes, chunksize=1)
+        start = time.perf_counter()
+        pool.map(work, [entries[i::processes] for i in range(processes)], chunksize=1)
+        return time.perf_counter() - start
+
+
+def plain_json(entries: list[Entry], size: int) -> None:
+    """Load samples as scripts usually do: full-size OpenCV, json, a loop over joints."""
+    for entry in entries:
+        document = json.loads(entry.json_path.read_text())["iterationData"]
+        picture = cv2.cvtColor(cv2.imread(str(entry.image_path)), cv2.COLOR_BGR2RGB)
+        height, width = picture.shape[:2]
+        picture = cv2.resize(picture, (size, size)).astype(np.float32) / 255.0
+        if entry.mask_path is not None:
+            mask = cv2.imread(str(entry.mask_path))[..., 2] > 0
+            cv2.resize(mask.astype(np.float32), (size, size))
+        subject = next(iter(document["subject Data"][0].values()))
+        columns: dict[str, list[list[float]]] = {key: [] for key in AXES}
+        for joint in subject["keypoints"].values():
+            for key, axes in AXES.items():
+                if key in joint:
+                    columns[key].append([float(joint[key][axis]) for axis in axes])
+        arrays = {key: np.array(rows, dtype=np.float32) for key, rows in columns.items()}
+        arrays["2DPos"] /= np.array([width, height], dtype=np.float32)
+
+
+def bare_decode(pictures: list[bytes]) -> None:
+    """Decode stored JPEGs and do nothing else."""
+    for data in pictures:
+        simplejpeg.decode_jpeg(data)

@@ -1,0 +1,263 @@
+"""How fast are preprocessing and loading, against the bare decoding that they contain?
+
+Command:   python benchmarks/data.py [--real-data FOLDER]
+Takes:     about four minutes on 2 cores
+Expected:  preprocess at least 70 % of a bare decode-resize-encode loop; HDF5 loading at least 12
+           times JSON loading and at least 80 % of bare JPEG decoding
+Writes:    the section "Data" of benchmarks/RESULTS.md, with machine and commit
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from _data_loops import bare_decode, bare_loop, folder_of, in_processes, plain_json
+from geometry import machine, write_section
+from torch.utils.data import DataLoader
+
+from smil_ray.core.batch import collate
+from smil_ray.data.dataset import SmilDataset
+from smil_ray.data.hdf5_merge import StoreSize, merge
+from smil_ray.data.hdf5_store import Hdf5Source
+from smil_ray.data.replicant import Entry, find_entries
+from smil_ray.orchestration.cluster import start_ray
+from smil_ray.orchestration.preprocess_job import preprocess
+from smil_ray.orchestration.preprocess_plan import PreprocessOptions
+
+N, BATCH, LARGE = 600, 32, 10_000
+Rates = dict[str, float]
+
+
+def main() -> None:
+    """Measure everything and write the section."""
+    parser = argparse.ArgumentParser(description="Time preprocessing and loading.")
+    default = os.environ.get("SMIL_RAY_REAL_DATA", Path(__file__).parents[2] / "shared")
+    parser.add_argument("--real-data", type=Path, default=Path(default))
+    parser.add_argument("--samples", type=int, default=N)
+    parser.add_argument("--memory-of", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.memory_of is not None:
+        print(memory_of(arguments.memory_of))
+        return
+    cv2.setNumThreads(1)
+    load = f"{os.getloadavg()[0]:.1f}"
+    with tempfile.TemporaryDirectory(prefix="data-") as name:
+        place = Path(name)
+        masked, bare, source = folder_of(place, arguments.real_data, arguments.samples)
+        lines = [
+            "## Data",
+            "",
+            f"`python benchmarks/data.py`, {machine()}, load average {load} at the start.",
+            f"{arguments.samples} entries of 1024 px, {source}; samples/s, best of three rounds in",
+            "which everything takes its turn.",
+            "",
+            *preprocessing(place, {"without masks": bare, "with masks": masked}),
+            "",
+            *loading(place, masked),
+            "",
+            *large_file(place),
+        ]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    write_section("Data", text)
+
+
+def preprocessing(place: Path, folders: dict[str, Path]) -> list[str]:
+    """Time the job on Ray against bare loops in as many processes; keep the files."""
+    rows = [
+        "Preprocessing on Ray (running already, merge included) against a loop that only reads,",
+        "decodes, resizes and encodes the pictures (and decodes and resizes the masks) with",
+        "OpenCV, and against one that decodes the JPEG at reduced scale as smil_ray does:",
+        "",
+        "| pictures | px | processes | smil_ray | bare loop | ratio | reduced loop | ratio |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    with start_ray("local", num_cpus=2):
+        for name, folder in folders.items():
+            entries = find_entries(folder)
+            for size in (224, 512):
+                for workers in (1, 2):
+                    output = place / f"{folder.name}_{size}.h5"
+                    rates = best_rates(
+                        {
+                            "ours": partial(run_job, folder, output, size, workers),
+                            "bare": partial(loop, entries, size, workers, reduced=False),
+                            "reduced": partial(loop, entries, size, workers, reduced=True),
+                        },
+                        len(entries),
+                    )
+                    ours, bare, reduced = (rates[key] for key in ("ours", "bare", "reduced"))
+                    rows.append(
+                        f"| {name} | {size} | {workers} | {ours:.0f} | {bare:.0f} "
+                        f"| {ours / bare:.0%} | {reduced:.0f} | {ours / reduced:.0%} |"
+                    )
+                    print(rows[-1], flush=True)
+    return rows
+
+
+def run_job(folder: Path, output: Path, size: int, workers: int) -> float:
+    """Return the seconds that the job takes."""
+    options = PreprocessOptions(size=size, num_workers=workers, chunk_size=16)
+    report = preprocess([folder], output, options)
+    return report.seconds
+
+
+def loop(entries: list[Entry], size: int, workers: int, *, reduced: bool) -> float:
+    """Return the seconds that the bare loop takes in `workers` processes."""
+    return in_processes(partial(bare_loop, size=size, reduced=reduced), entries, workers)
+
+
+def loading(place: Path, folder: Path) -> list[str]:
+    """Time reading samples from HDF5, from JSON folders, and bare JPEG decoding."""
+    rows = [
+        "Loading one sample after the other in one process. Plain JSON: json, OpenCV at full size,",
+        "resize, a Python loop over joints, as scripts usually do it. Bare decode: the stored JPEGs",
+        "from memory, nothing else. HDF5 decodes the mask and makes a `Sample` as well:",
+        "",
+        "| px | HDF5 | JSON folder | ratio | plain JSON | ratio | bare decode | HDF5 / bare |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    entries = find_entries(folder)
+    few = entries[:100]
+    for size in (224, 512):
+        file = place / f"{folder.name}_{size}.h5"
+        dataset, source = SmilDataset.from_path(file), Hdf5Source(file)
+        json_set = SmilDataset.from_path(folder, input_size=size)
+        table = source.table()
+        pictures = [table.rgb[i] for i in range(len(table))]
+        order = np.random.default_rng(0).permutation(len(dataset))
+        rates = best_rates({"HDF5": partial(read, dataset, order),
+                            "bare": partial(timed, partial(bare_decode, pictures))},
+                           len(dataset))  # fmt: skip
+        rates |= best_rates({"JSON": partial(read, json_set, order[:100]),
+                             "plain": partial(timed, partial(plain_json, few, size))},
+                            len(few))  # fmt: skip
+        h5 = rates["HDF5"]
+        rows.append(
+            f"| {size} | {h5:.0f} | {rates['JSON']:.0f} | {h5 / rates['JSON']:.1f} "
+            f"| {rates['plain']:.0f} | {h5 / rates['plain']:.1f} | {rates['bare']:.0f} "
+            f"| {h5 / rates['bare']:.0%} |"
+        )
+        print(rows[-1], flush=True)
+    return [*rows, "", *loaders(place, folder), "", *memory(place, folder)]
+
+
+def loaders(place: Path, folder: Path) -> list[str]:
+    """Time a DataLoader with 0, 1 and 2 processes."""
+    rows = [
+        f"Through a DataLoader, batches of {BATCH} collated, second epoch:",
+        "",
+        "| px | processes | HDF5 | JSON folder | ratio |",
+        "|---|---|---|---|---|",
+    ]
+    for size in (224, 512):
+        h5 = SmilDataset.from_path(place / f"{folder.name}_{size}.h5")
+        json_set = SmilDataset.from_path(folder, input_size=size)
+        for workers in (0, 1, 2):
+            fast = loader_rate(h5, len(h5), workers)
+            slow = loader_rate(json_set, 160, workers)
+            rows.append(f"| {size} | {workers} | {fast:.0f} | {slow:.0f} | {fast / slow:.1f} |")
+            print(rows[-1], flush=True)
+    return rows
+
+
+def loader_rate(dataset: SmilDataset, samples: int, workers: int) -> float:
+    """Return samples/s of a shuffling DataLoader whose processes are up, best of two epochs."""
+    loader = DataLoader(
+        dataset.view(range(samples)),
+        batch_size=BATCH,
+        shuffle=True,
+        collate_fn=partial(collate, reference_frame="camera"),
+        num_workers=workers,
+        multiprocessing_context="forkserver" if workers else None,
+        persistent_workers=workers > 0,
+    )
+    epochs = [timed(partial(sum, (len(batch.names) for batch in loader))) for _ in range(1)]
+    for _ in range(2):
+        epochs.append(timed(partial(list, (len(batch.names) for batch in loader))))
+    return samples / min(epochs[1:])
+
+
+def memory(place: Path, folder: Path) -> list[str]:
+    """Measure what opening and reading everything adds to a process's memory."""
+    rows = ["Memory that opening and reading every sample adds to a process, MB:", ""]
+    for path in (place / f"{folder.name}_224.h5", folder):
+        command = [sys.executable, __file__, "--memory-of", str(path)]
+        found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        rows.append(f"- {'HDF5' if path.is_file() else 'JSON folder'}: {float(found):.0f}")
+    return rows
+
+
+def memory_of(path: Path) -> float:
+    """Return by how many MB this process grows while it reads a data set."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    dataset = SmilDataset.from_path(path)
+    for i in range(0, len(dataset), BATCH):
+        dataset.samples(range(i, min(i + BATCH, len(dataset))))
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def large_file(place: Path) -> list[str]:
+    """Time opening and reading a file of many samples, made of copies under other names."""
+    source = Hdf5Source(next(place.glob("masked_224.h5")))
+    table = source.table()
+    copies = -(-LARGE // len(table))
+    tables = (
+        replace(table, names=tuple(f"{copy:04d}/{name}" for name in table.names))
+        for copy in range(copies)
+    )
+    first = replace(table, names=tuple(f"0000/{name}" for name in table.names))
+    size = sum((StoreSize.of(first) for _ in range(copies)), StoreSize())
+    path = place / "large.h5"
+    writing = timed(partial(merge, tables, size, path, source.info))
+    opening = min(timed(partial(SmilDataset.from_path, path)) for _ in range(3))
+    dataset = SmilDataset.from_path(path)
+    some = np.random.default_rng(0).permutation(len(dataset))[:2000]
+    rates = best_rates({"random": partial(read, dataset, some),
+                        "sequential": partial(read, dataset, np.sort(some[0] + np.arange(2000))
+                                              % len(dataset))}, 2000)  # fmt: skip
+    return [
+        f"A file of {len(dataset)} samples at 224 px ({path.stat().st_size / 1e6:.0f} MB): merged "
+        f"in {writing:.1f} s, opened in {opening:.2f} s,",
+        f"random access {rates['random']:.0f} and sequential {rates['sequential']:.0f} samples/s.",
+    ]
+
+
+def read(dataset: SmilDataset, order: np.ndarray) -> float:
+    """Return the seconds that reading samples in batches takes."""
+
+    def batches() -> None:
+        for i in range(0, len(order), BATCH):
+            dataset.samples(order[i : i + BATCH].tolist())
+
+    return timed(batches)
+
+
+def best_rates(jobs: dict[str, Callable[[], float]], samples: int) -> Rates:
+    """Return samples/s of jobs that say how long they took, taking turns for three rounds."""
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(3):
+        for name, job in jobs.items():
+            seconds[name].append(job())
+    return {name: samples / min(times) for name, times in seconds.items()}
+
+
+def timed(job: Callable[[], object]) -> float:
+    """Return the seconds that a job takes."""
+    start = time.perf_counter()
+    job()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
