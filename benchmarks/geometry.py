@@ -119,8 +119,8 @@ def body_model(models: list[SmilModel], threads: int) -> list[str]:
     """Time blend shapes, kinematics and skinning, with and without vertices."""
     torch.set_num_threads(threads)
     rows = [
-        "Body model, ms (cpu), scales and translations on; *joints* never touches vertices; *plain* is "
-        "`_plain_body.py`,",
+        "Body model, ms (cpu), scales and translations on; *joints* never touches vertices; "
+        "*plain* is `_plain_body.py`,",
         "the straightforward algorithm, which has no joints without vertices; ratios are plain / "
         "ours:",
         "",
