@@ -11,29 +11,29 @@ A run that was interrupted goes on where it was when the same command is given a
 """
 
 import argparse
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from smil_ray.cli import kebab
+from smil_ray.cli_exit import INTERRUPTED, exit_code
 from smil_ray.config import Config
 from smil_ray.config_io import load_config
-from smil_ray.errors import ConfigError, SmilRayError
+from smil_ray.errors import ConfigError
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 when trained, 2 with one sentence for a mistake."""
-    arguments = _parser().parse_args()
-    try:
-        return _train(arguments)
-    except SmilRayError as error:
-        sys.stderr.write(f"train.py: {error}\n")
-        return 2
+    arguments = _parser().parse_args(kebab(sys.argv[1:] if argv is None else argv))
+    return exit_code("train.py", lambda: _train(arguments), remedy="go on with --resume RUN")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", "--data-path", "--data_path", type=Path, help="HDF5 or folder")
+    parser.add_argument("--data", "--data-path", type=Path, help="HDF5 file or replicAnt folder")
     parser.add_argument("--config", type=Path, help="YAML file, e.g. configs/seed_baseline.yaml")
     parser.add_argument(
         "--set", action="append", default=[], metavar="A.B=C", help="override, may be repeated"
@@ -51,10 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     shortcuts = parser.add_argument_group("shortcuts for --set")
     for flag, key in SHORTCUTS.items():
         shortcuts.add_argument(f"--{flag}", metavar="VALUE", help=key)
-        if "-" in flag:
-            shortcuts.add_argument(
-                f"--{flag.replace('-', '_')}", dest=flag.replace("-", "_"), help=argparse.SUPPRESS
-            )
     return parser
 
 
@@ -95,6 +91,9 @@ def _train(arguments: argparse.Namespace) -> int:
             options=TrainOptions(announce=_say),
         )
     _print_outcome(outcome.status, outcome.reason, outcome.metrics)
+    if outcome.status == "stopped":
+        sys.stdout.write(f"go on with: python experiments/train.py --resume {run.path}\n")
+        return INTERRUPTED
     sys.stdout.write(f"evaluate it: smil-ray evaluate {run.path}\n")
     sys.stdout.write("compare:     mlflow ui\n")
     return 0
@@ -104,15 +103,16 @@ def _config(arguments: argparse.Namespace) -> Config:
     from smil_ray.body.smil_model import SmilModel
     from smil_ray.losses.labels import fit_default_weights
     from smil_ray.training.assemble import open_data
+    from smil_ray.training.fit_body import fit_body_model
 
     overrides = list(arguments.set)
     for flag, key in SHORTCUTS.items():
         value = getattr(arguments, flag.replace("-", "_"))
         overrides += [] if value is None else [f"{key}={value}"]
     if arguments.data is not None:
-        overrides.append(f"data.path={arguments.data.absolute()}")
+        overrides.append(f"data.path={json.dumps(str(arguments.data.absolute()))}")
     if arguments.output is not None:
-        overrides.append(f"run.output_dir={arguments.output}")
+        overrides.append(f"run.output_dir={json.dumps(str(arguments.output))}")
     if arguments.resume is not None:
         if arguments.config is None:
             arguments.config = arguments.resume / "config.yaml"
@@ -122,6 +122,10 @@ def _config(arguments: argparse.Namespace) -> Config:
         raise ConfigError(
             "No data to train on", remedy="give --data FILE.h5 or a replicAnt folder"
         )
+    default = config.body.model
+    config = fit_body_model(config)
+    if config.body.model != default:
+        sys.stdout.write(f"body model of the data: {config.body.model}\n")
     data = open_data(config, SmilModel.open(config.body.model))
     config, absent = fit_default_weights(config, data.presence_counts())
     if absent:

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Sequence
 
 from smil_ray import __version__, cli_cache, cli_data, cli_inspect, cli_model, cli_results
-from smil_ray.errors import SmilRayError
+from smil_ray.cli_exit import exit_code
 
 EPILOG = """\
 from images to a trained network:
   smil-ray synth demo_data --samples 400          make a data set in replicAnt's format
-  smil-ray doctor demo_data/demo                  what a trainer would trip over
-  smil-ray preprocess demo_data/demo demo.h5      JSON + images to one HDF5 file
+  smil-ray doctor demo_data                       what a trainer would trip over
+  smil-ray preprocess demo_data demo.h5           JSON + images to one HDF5 file
   python experiments/tune_backbones.py --data demo.h5
   mlflow ui                                       compare
   smil-ray evaluate RUN --data demo.h5            metrics beside two baselines
@@ -28,14 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     arguments = build_parser().parse_args(kebab(sys.argv[1:] if argv is None else argv))
-    try:
-        return arguments.run(arguments)
-    except SmilRayError as error:
-        sys.stderr.write(f"smil-ray {arguments.command}: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write(f"smil-ray {arguments.command}: interrupted\n")
-        return 130
+    return exit_code(f"smil-ray {arguments.command}", lambda: arguments.run(arguments))
 
 
 def build_parser() -> argparse.ArgumentParser:

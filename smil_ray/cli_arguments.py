@@ -2,7 +2,13 @@
 
 import argparse
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from smil_ray.errors import ConfigError
+
+Chosen = TypeVar("Chosen", bound=BaseModel)
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -61,12 +67,26 @@ def fraction(text: str) -> float:
     return value
 
 
+def choose(kind: type[Chosen], **values: Any) -> Chosen:
+    """Return settings made of a command's arguments.
+
+    Raises:
+        ConfigError: A value is outside its range.
+    """
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in problem["loc"])
+        raise ConfigError(f"{name}: {problem['msg']}", found=problem["input"]) from None
+
+
 def names(text: str) -> tuple[str, ...]:
     """Return the names of a comma-separated list."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _number(text: str, kind: Callable[[str], float]) -> float:
+def _number(text: str, kind: Callable[[str], int | float]) -> int | float:
     try:
         return kind(text)
     except ValueError:

@@ -7,8 +7,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from smil_ray.cli_arguments import Commands, add_command, count, count_or_zero, fraction, names
+from smil_ray.cli_arguments import (
+    Commands,
+    add_command,
+    choose,
+    count,
+    count_or_zero,
+    fraction,
+    names,
+)
 from smil_ray.cli_progress import progress_bar
+
+NAMED_DROPS = 20
+"""So many left out samples are named; `smil-ray inspect` and the file name all."""
 
 
 def add_commands(commands: Commands) -> None:
@@ -170,12 +181,14 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _preprocess(arguments: argparse.Namespace) -> int:
+    from smil_ray.data.filters import REASONS
+    from smil_ray.data.hdf5_store import read_drops
     from smil_ray.models.backbones import backbone_spec
-    from smil_ray.orchestration.cluster import start_ray
     from smil_ray.orchestration.preprocess_job import PreprocessOptions, preprocess
 
     size = arguments.image_size or backbone_spec(arguments.backbone).input_size
-    options = PreprocessOptions(
+    options = choose(
+        PreprocessOptions,
         model=arguments.model,
         size=size,
         backbone=arguments.backbone,
@@ -191,8 +204,9 @@ def _preprocess(arguments: argparse.Namespace) -> int:
         only=arguments.only,
         resume=arguments.resume,
         max_error_fraction=arguments.max_error_fraction,
+        address=arguments.address,
     )
-    with start_ray(arguments.address), progress_bar("preprocessing") as update:
+    with progress_bar("preprocessing") as update:
         report = preprocess(
             arguments.inputs,
             arguments.output,
@@ -204,10 +218,13 @@ def _preprocess(arguments: argparse.Namespace) -> int:
     table.add_column("samples", justify="right")
     table.add_row("kept", str(report.kept))
     for reason, number in sorted(report.dropped.items()):
-        table.add_row(f"dropped: {reason}", str(number))
+        table.add_row(f"dropped: {REASONS.get(reason, reason)}", str(number))
     for note, number in sorted(report.notes.items()):
         table.add_row(f"note: {note}", str(number))
     console = Console()
     console.print(table)
+    for drop in read_drops(report.output)[:NAMED_DROPS]:
+        why = drop.detail or REASONS.get(drop.reason, drop.reason)
+        console.print(f"dropped {drop.name}: {why}", highlight=False, markup=False)
     console.print(f"{report.seconds:.1f} s")
     return 0

@@ -39,7 +39,9 @@ def add_commands(commands: Commands) -> None:
         "smil-ray check-ground-truth --data demo.h5 --test-3d-keypoints --sample-index 5",
     )
     check.add_argument("--data", type=Path, required=True, help="HDF5 file or replicAnt folder")
-    check.add_argument("--model", default="builtin", help="`builtin` or a .pkl/.npz file")
+    check.add_argument(
+        "--model", help="`builtin` or a .pkl/.npz file (default: what the data were made with)"
+    )
     check.add_argument(
         "--sample-index", type=int, help="only this sample (default: all, up to 100)"
     )
@@ -83,8 +85,9 @@ def _check_ground_truth(arguments: argparse.Namespace) -> int:
     from smil_ray.data.dataset import SmilDataset
     from smil_ray.results.ground_truth import check_ground_truth, draw_alignment
     from smil_ray.results.pictures import write_png
+    from smil_ray.training.fit_body import body_model_of
 
-    model = SmilModel.open(arguments.model)
+    model = SmilModel.open(arguments.model or body_model_of(arguments.data))
     dataset = SmilDataset.from_path(arguments.data, model=model)
     index = arguments.sample_index
     indices = range(min(len(dataset), arguments.limit)) if index is None else [index]
