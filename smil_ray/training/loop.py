@@ -155,8 +155,9 @@ class _Run:
             f"train/epoch/{name}": total / position.loss_steps
             for name, total in position.loss_sums.items()
         }
+        pace = self.pace.epoch_metrics()
         metrics = validate(self.state, self.parts, self.config, self.val)
-        self.metrics = metrics | means | self.pace.epoch_metrics()
+        self.metrics = metrics | means | pace
         value = self._select_value(metrics)
         is_best = value is not None and self._is_better(value)
         position.best = value if is_best else position.best

@@ -1,5 +1,8 @@
 """How fast a run is: rates, waiting for data, time left, GPU memory."""
 
+import os
+import resource
+import sys
 import time
 from collections.abc import Iterator
 
@@ -10,6 +13,8 @@ from smil_ray.training.reports import Progress
 from smil_ray.training.state import Position
 
 PROGRESS_EVERY_S = 1.0
+RSS_PER_GIB = 2**30 if sys.platform == "darwin" else 2**20
+"""Units of `ru_maxrss` in a GiB: bytes on macOS, KiB elsewhere."""
 
 
 class Pace:
@@ -61,15 +66,23 @@ class Pace:
         )
 
     def epoch_metrics(self) -> dict[str, float]:
-        """Return the epoch's rates as metrics; call it at the epoch's end."""
+        """Return the epoch's rates as metrics; call it when the last step is done.
+
+        `system/cpu_cores` is how many cores this process kept busy, `system/load_1min` how many
+        processes of the whole machine wanted one.
+        """
         elapsed = time.perf_counter() - self._began
+        used = resource.getrusage(resource.RUSAGE_SELF)
         metrics = {
             "train/epoch/seconds": elapsed,
             "train/epoch/samples_per_s": self._samples / elapsed,
             "train/epoch/data_wait_share": self._waited / elapsed,
+            "system/cpu_cores": (time.process_time() - self._cpu_began) / elapsed,
+            "system/load_1min": os.getloadavg()[0],
+            "system/peak_memory_gib": used.ru_maxrss / RSS_PER_GIB,
         }
         memory = self._gpu_memory()
-        return metrics if memory is None else {**metrics, "train/epoch/gpu_memory_gib": memory}
+        return metrics if memory is None else {**metrics, "system/gpu_memory_gib": memory}
 
     def _gpu_memory(self) -> float | None:
         if self._device.type != "cuda":
@@ -78,5 +91,6 @@ class Pace:
 
     def _restart(self) -> None:
         self._began = time.perf_counter()
+        self._cpu_began = time.process_time()
         self._waited = 0.0
         self._steps = self._samples = 0

@@ -13,7 +13,7 @@ from smil_ray.orchestration.train_job import TrainOptions, TrainOutcome, run_tra
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.reports import EpochReport
 
-TIMES = ("seconds", "per_s", "wait_share")
+TIMES = ("seconds", "per_s", "wait_share", "cores", "load_1min", "memory_gib")
 
 
 @pytest.fixture
