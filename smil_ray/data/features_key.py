@@ -15,6 +15,7 @@ LAYOUT = "tokens+pooled/1"
 """How a row is packed (`models.backbones.Features.packed`) and which labels lie beside it."""
 NO_AUGMENTATION = "none"
 SHARD_BYTES = 64 << 20
+LARGEST_SHARD = 4096
 LABEL_BYTES = 4096
 """About what the labels and the mask of a row take."""
 
@@ -37,6 +38,7 @@ class FeatureKey:
         views: Rows per sample: changes of each picture; 1 without augmentation.
         width: Numbers in a row.
         samples: Number of samples.
+        rows_per_shard: Rows of each file but the last.
         layout: See LAYOUT.
     """
 
@@ -51,6 +53,7 @@ class FeatureKey:
     views: int
     width: int
     samples: int
+    rows_per_shard: int
     layout: str = LAYOUT
 
     @property
@@ -80,11 +83,6 @@ class FeatureKey:
         return self.rows * (self.row_bytes + LABEL_BYTES)
 
     @property
-    def rows_per_shard(self) -> int:
-        """Rows of each file but the last."""
-        return max(1, min(4096, SHARD_BYTES // (self.row_bytes + LABEL_BYTES)))
-
-    @property
     def shards(self) -> list[range]:
         """The rows of each file."""
         step = self.rows_per_shard
@@ -98,6 +96,12 @@ class FeatureKey:
         """Return the names of the parts in which two keys differ."""
         mine, theirs = asdict(self), asdict(other)
         return [name for name, value in mine.items() if theirs[name] != value]
+
+
+def rows_per_shard(width: int, precision: str) -> int:
+    """Return how many rows make a file of a handy size."""
+    row = width * DTYPES[precision].itemsize + LABEL_BYTES
+    return max(1, min(LARGEST_SHARD, SHARD_BYTES // row))
 
 
 def order_hash(names: Sequence[str]) -> str:

@@ -24,6 +24,7 @@ from smil_ray.data.features_key import (
     FeatureKey,
     augmentation_id,
     order_hash,
+    rows_per_shard,
 )
 from smil_ray.data.features_shard import ShardMaker
 from smil_ray.errors import CheckpointError
@@ -116,6 +117,8 @@ def plan_features(parts: Parts, config: Config) -> FeaturePlan:
     """Return the keys of the caches that a run would use."""
     backbone, mode = parts.regressor.backbone, config.data.feature_cache
     spec = backbone.spec
+    precision = AUTO_PRECISION if mode in ("off", "auto") else mode
+    width = spec.n_tokens * spec.token_width + spec.num_features
     plain = FeatureKey(
         data_hash=parts.data.content_hash,
         order_hash=order_hash(parts.data.names),
@@ -123,11 +126,12 @@ def plan_features(parts: Parts, config: Config) -> FeaturePlan:
         backbone=spec.name,
         weights_hash=weights_hash(backbone),
         input_size=spec.input_size,
-        precision=AUTO_PRECISION if mode in ("off", "auto") else mode,
+        precision=precision,
         augmentation=NO_AUGMENTATION,
         views=1,
-        width=spec.n_tokens * spec.token_width + spec.num_features,
+        width=width,
         samples=len(parts.data.names),
+        rows_per_shard=rows_per_shard(width, precision),
     )
     augment = config.data.augment
     if not augment.enabled:

@@ -37,6 +37,7 @@ def make_key(**changes: object) -> FeatureKey:
         "views": 1,
         "width": WIDTH,
         "samples": COUNT,
+        "rows_per_shard": 3,
     }
     return FeatureKey(**{**values, **changes})
 

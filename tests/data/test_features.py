@@ -8,16 +8,10 @@ from feature_samples import COUNT, NAMES, encode, make_key, maker, read
 from torch.utils.data import DataLoader
 
 from smil_ray.core.batch import Batch, collate
-from smil_ray.data import features_key
 from smil_ray.data.features import FeatureCache, FeatureView, unchanged
 from smil_ray.data.features_build import build
 from smil_ray.data.features_key import DTYPES, FeatureKey
 from smil_ray.errors import DataError
-
-
-@pytest.fixture(autouse=True)
-def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features_key, "SHARD_BYTES", 3 * 4300)
 
 
 def built(folder: Path, key: FeatureKey) -> FeatureCache:

@@ -11,7 +11,6 @@ import pytest
 import torch
 from feature_samples import COUNT, contents, make_key, maker
 
-from smil_ray.data import features_key
 from smil_ray.data.features import FeatureCache
 from smil_ray.data.features_build import (
     BuildHooks,
@@ -50,11 +49,6 @@ class Counted:
             raise Killed
         self.made.append(rows)
         return self._make(rows, between)
-
-
-@pytest.fixture(autouse=True)
-def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features_key, "SHARD_BYTES", 3 * 4300)
 
 
 @pytest.fixture
@@ -173,11 +167,9 @@ BUILDER = """
 import sys, time
 from pathlib import Path
 from feature_samples import make_key, maker
-from smil_ray.data import features_key
 from smil_ray.data.features_build import build
 
-features_key.SHARD_BYTES = 4300
-key = make_key()
+key = make_key(rows_per_shard=1)
 make = maker(key)
 
 def slowly(rows, between):
@@ -201,10 +193,9 @@ def start_builder(folder: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_killed_builder_is_replaced_by_the_one_beside_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(features_key, "SHARD_BYTES", 4300)
-    key, folder = make_key(), tmp_path / "cache"
+    key, folder = make_key(rows_per_shard=1), tmp_path / "cache"
     build(tmp_path / "whole", key, maker(key))
     victim, other = start_builder(folder), start_builder(folder)
     with victim, other:
