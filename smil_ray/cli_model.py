@@ -83,8 +83,8 @@ def _show_model(arguments: argparse.Namespace) -> int:
 def _check_ground_truth(arguments: argparse.Namespace) -> int:
     from smil_ray.body.smil_model import SmilModel
     from smil_ray.data.dataset import SmilDataset
+    from smil_ray.data.image_io import write_png
     from smil_ray.results.ground_truth import check_ground_truth, draw_alignment
-    from smil_ray.results.pictures import write_png
     from smil_ray.training.fit_body import body_model_of
 
     model = SmilModel.open(arguments.model or body_model_of(arguments.data))

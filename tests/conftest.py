@@ -36,3 +36,19 @@ def real_data() -> Path:
         if place and (Path(place) / "data" / "replicant").is_dir():
             return Path(place)
     pytest.skip("no real replicAnt samples: set SMIL_RAY_REAL_DATA to a folder that has them")
+
+
+@pytest.fixture(scope="session")
+def insect_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An HDF5 file of 16 built-in insects, whose joints are dots on the pictures."""
+    from insect_data import write_insects
+
+    return write_insects(tmp_path_factory.mktemp("insects") / "insects.h5")
+
+
+@pytest.fixture(scope="session")
+def insect_run(insect_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a tiny network trained on `insect_file` for one epoch."""
+    from insect_data import train_insects
+
+    return train_insects(insect_file, tmp_path_factory.mktemp("runs"))

@@ -26,6 +26,7 @@ class MeanPose:
 
     Rotations are averaged as matrices and projected back to SO(3) (chordal mean), depth and
     field of view as logarithms, everything else arithmetically, over samples that have the label.
+    Joints that no sample has a rotation for are as in the rest pose.
     """
 
     params: SmilParams
@@ -46,8 +47,8 @@ class MeanPose:
         }
         return cls(
             SmilParams(
-                global_rot=_mean_rotation(everything["global_rot"][:, None])[:, 0],
-                joint_rot=_mean_rotation(everything["joint_rot"]),
+                global_rot=_mean_rotation(everything["global_rot"]),
+                joint_rot=_mean_joint_rotations(everything["joint_rot"]),
                 betas=_mean(everything["betas"]),
                 trans=_mean_position(everything["trans"]),
                 fov=_mean(everything["fov"].log()).exp(),
@@ -63,8 +64,13 @@ class MeanPose:
 
 @dataclass(frozen=True)
 class NearestNeighbour:
-    """Predicts the labels of the training image that looks most alike, pixel by pixel."""
+    """Predicts the labels of the training image that looks most alike, pixel by pixel.
 
+    A sample is never its own neighbour: one that is asked for by the name of a remembered one gets
+    the next most alike.
+    """
+
+    names: tuple[str, ...]
     thumbnails: Float[Tensor, "n pixels"]
     params: SmilParams
 
@@ -75,15 +81,27 @@ class NearestNeighbour:
         Raises:
             DataError: No sample has a full pose.
         """
-        kept = [(_thumbnails(batch), batch.target, _complete(batch)) for batch in batches]
-        kept = [(thumbs[full], target, full) for thumbs, target, full in kept if bool(full.any())]
+        kept = [
+            (_thumbnails(batch), batch.target, _complete(batch), batch.names) for batch in batches
+        ]
+        kept = [
+            (thumbs[full], target, full, names)
+            for thumbs, target, full, names in kept
+            if bool(full.any())
+        ]
         if not kept:
             raise DataError("Nearest neighbour: no training sample has rotations and a camera")
         return cls(
-            thumbnails=torch.cat([thumbs for thumbs, _, _ in kept]),
+            names=tuple(
+                name
+                for _, _, full, names in kept
+                for name, known in zip(names, full.tolist(), strict=True)
+                if known
+            ),
+            thumbnails=torch.cat([thumbs for thumbs, _, _, _ in kept]),
             params=SmilParams.from_dict(
                 {
-                    name: torch.cat([target.as_dict()[name][full] for _, target, full in kept])
+                    name: torch.cat([target.as_dict()[name][full] for _, target, full, _ in kept])
                     for name in kept[0][1].as_dict()
                 }
             ),
@@ -91,7 +109,9 @@ class NearestNeighbour:
 
     def __call__(self, batch: Batch) -> SmilParams:
         """Return the labels of each sample's nearest training image."""
-        nearest = torch.cdist(_thumbnails(batch), self.thumbnails).argmin(dim=1)
+        distance = torch.cdist(_thumbnails(batch), self.thumbnails)
+        itself = torch.tensor([[name == other for other in self.names] for name in batch.names])
+        nearest = distance.masked_fill(itself, torch.inf).argmin(dim=1)
         found = self.params.map(lambda value: value[nearest])
         return found.map(lambda value: torch.nan_to_num(value))
 
@@ -148,8 +168,19 @@ def _mean_matrix(matrices: Float[Tensor, "n 3 3"]) -> Float[Tensor, "1 3 3"]:
     return (u @ flip @ vt)[None]
 
 
-def _mean_rotation(axis_angles: Float[Tensor, "n joints 3"]) -> Float[Tensor, "1 joints 3"]:
+def _mean_rotation(axis_angles: Float[Tensor, "n 3"]) -> Float[Tensor, "1 3"]:
     good = _rows_without_nan(axis_angles, "rotation")
-    matrices = rotations.axis_angle_to_matrix(good)
-    means = torch.cat([_mean_matrix(matrices[:, j]) for j in range(matrices.shape[1])])
-    return rotations.matrix_to_axis_angle(means)[None]
+    mean = _mean_matrix(rotations.axis_angle_to_matrix(good))
+    return rotations.matrix_to_axis_angle(mean)
+
+
+def _mean_joint_rotations(axis_angles: Float[Tensor, "n joints 3"]) -> Float[Tensor, "1 joints 3"]:
+    known = torch.isfinite(axis_angles).all(dim=-1).any(dim=0)
+    if not bool(known.any()):
+        raise DataError("Baseline: no training sample has joint rotations")
+    rest = torch.zeros(1, 3)
+    means = [
+        _mean_rotation(axis_angles[:, joint]) if bool(known[joint]) else rest
+        for joint in range(axis_angles.shape[1])
+    ]
+    return torch.stack(means, dim=1)

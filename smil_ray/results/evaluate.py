@@ -13,6 +13,7 @@ from rich.table import Table
 from torch.utils.data import DataLoader
 
 from smil_ray.body.smil_model import SmilModel
+from smil_ray.config import BodyConfig
 from smil_ray.core.batch import Batch, collate
 from smil_ray.core.params import SmilParams
 from smil_ray.data.dataset import SmilDataset
@@ -36,6 +37,9 @@ SHOWN = {
     "rot_deg_joint": "joint rotation [deg]",
 }
 """Figures of the printed table and their captions; the JSON holds all."""
+BASELINES = {"mean pose": MeanPose, "nearest neighbour": NearestNeighbour}
+BASELINE_SAMPLES = 5000
+"""Baselines look at no more training images than these: they get no better with more."""
 HIGHER_IS_BETTER = ("pck@", "auc", "iou")
 
 
@@ -48,16 +52,23 @@ class Evaluation:
         n_samples: How many samples the figures are over.
         metrics: Predictor -> figure -> value.
         per_joint: Figure -> joint -> value, of the network.
+        left_out: Baseline -> why the data do not allow it.
     """
 
     split: str
     n_samples: int
     metrics: dict[str, dict[str, float]]
     per_joint: dict[str, dict[str, float]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def table(self) -> Table:
         """Return the figures as a table: a row a figure, a column a predictor, and the gain."""
-        table = Table(title=f"{self.n_samples} held-out samples ({self.split} split)")
+        which = "samples, seen in training or not" if self.split == "all" else "held-out samples"
+        reasons = [f"no {name}: {reason}" for name, reason in self.left_out.items()]
+        table = Table(
+            title=f"{self.n_samples} {which} ({self.split} split)",
+            caption="\n".join(reasons) or None,
+        )
         names = list(self.metrics)
         for heading in ("metric", *names, f"{names[0]} better by"):
             table.add_column(heading, justify="left" if heading == "metric" else "right")
@@ -71,9 +82,9 @@ class Evaluation:
 
     def gain(self, key: str, over: str = "mean pose") -> str:
         """Return how much better the network is than a baseline, e.g. `-35 %` or `+0.21`."""
-        ours = next(iter(self.metrics.values()))[key]
+        ours = next(iter(self.metrics.values())).get(key)
         theirs = self.metrics.get(over, {}).get(key)
-        if theirs is None:
+        if ours is None or theirs is None:
             return "-"
         if key.startswith(HIGHER_IS_BETTER):
             return f"{ours - theirs:+.3f}"
@@ -86,6 +97,7 @@ class Evaluation:
             "n_samples": self.n_samples,
             "metrics": self.metrics,
             "per_joint": self.per_joint,
+            "left_out": self.left_out,
         }
         path.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
 
@@ -100,21 +112,26 @@ def evaluate(
     """Return the figures of a checkpoint and of two baselines on one split of a data set.
 
     The split is made as in training, from the checkpoint's own configuration, so that `test` holds
-    samples that the network never saw. Baselines learn from the training split.
+    samples that the network never saw. Baselines learn from the training split; one that needs
+    labels which the data lack is left out and named.
 
     Raises:
         DataError: The split is unknown or empty.
     """
-    splits = _splits(loaded, dataset)
-    indices = _indices(splits, dataset, split)
+    indices = held_out_indices(loaded, dataset, split)
     frame = loaded.config.model.reference_frame
-    training = batches(dataset, splits.train, frame, batch_size)
+    training = batches(dataset, _training_indices(loaded, dataset, split), frame, batch_size)
     predictors: dict[str, Predictor] = {"network": network(loaded)}
-    predictors["mean pose"] = MeanPose.of(training)
-    predictors["nearest neighbour"] = NearestNeighbour.of(training)
+    left_out: dict[str, str] = {}
+    for name, baseline in BASELINES.items():
+        try:
+            predictors[name] = baseline.of(training)
+        except DataError as error:
+            left_out[name] = str(error)
     held_out = batches(dataset, indices, frame, batch_size)
+    body = loaded.config.body
     sums = {
-        name: measure(predictor, held_out, loaded.model, dataset.input_size)
+        name: measure(predictor, held_out, loaded.model, dataset.input_size, body)
         for name, predictor in predictors.items()
     }
     return Evaluation(
@@ -122,6 +139,7 @@ def evaluate(
         n_samples=len(indices),
         metrics={name: found.compute() for name, found in sums.items()},
         per_joint=sums["network"].per_joint(),
+        left_out=left_out,
     )
 
 
@@ -136,10 +154,14 @@ def network(loaded: LoadedRegressor) -> Predictor:
 
 
 def measure(
-    predictor: Predictor, found: Iterable[Batch], model: SmilModel, input_size: int
+    predictor: Predictor,
+    found: Iterable[Batch],
+    model: SmilModel,
+    input_size: int,
+    body: BodyConfig | None = None,
 ) -> MetricSums:
-    """Return the summed errors of a predictor over batches."""
-    sums = MetricSums(model.skeleton, input_size)
+    """Return the summed errors of a predictor over batches; `body` says how bodies are posed."""
+    sums = MetricSums(model.skeleton, input_size, body)
     for batch in found:
         sums.add(predictor(batch), batch, model)
     return sums
@@ -163,7 +185,31 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
 
 def held_out_indices(loaded: LoadedRegressor, dataset: SmilDataset, split: str) -> list[int]:
     """Return the samples of a split, made as in training; see `evaluate` for the errors."""
-    return _indices(_splits(loaded, dataset), dataset, split)
+    if split == "all":
+        return list(range(len(dataset)))
+    splits = _splits(loaded, dataset)
+    parts = {"val": splits.val, "test": splits.test}
+    if split not in parts:
+        raise DataError(f"Split {split!r}", expected="test, val or all")
+    if not len(parts[split]):
+        raise DataError(
+            f"The {split} split is empty",
+            found=f"{len(dataset)} samples",
+            remedy="use --split all, or a larger data.test_fraction when training",
+        )
+    return [int(index) for index in parts[split]]
+
+
+def _training_indices(loaded: LoadedRegressor, dataset: SmilDataset, split: str) -> list[int]:
+    """Return what the baselines learn from: at most BASELINE_SAMPLES, evenly spread."""
+    try:
+        train = _splits(loaded, dataset).train
+    except DataError:
+        if split != "all":
+            raise
+        train = np.arange(len(dataset))
+    spread = np.linspace(0, len(train) - 1, min(len(train), BASELINE_SAMPLES)).astype(int)
+    return train[spread].tolist()
 
 
 def _splits(loaded: LoadedRegressor, dataset: SmilDataset) -> Splits:
@@ -171,17 +217,3 @@ def _splits(loaded: LoadedRegressor, dataset: SmilDataset) -> Splits:
     return split_indices(
         dataset.names, dataset.groups, data.val_fraction, data.test_fraction, data.split_seed
     )
-
-
-def _indices(splits: Splits, dataset: SmilDataset, split: str) -> list[int]:
-    parts = {"val": splits.val, "test": splits.test, "all": range(len(dataset))}
-    if split not in parts:
-        raise DataError(f"Split {split!r}", expected="test, val or all")
-    indices = [int(index) for index in parts[split]]
-    if not indices:
-        raise DataError(
-            f"The {split} split is empty",
-            found=f"{len(dataset)} samples",
-            remedy="use --split all, or a larger data.test_fraction when training",
-        )
-    return indices

@@ -49,8 +49,9 @@ class GroundTruthCheck:
 
     @property
     def largest_3d(self) -> float:
-        """Largest 3D error over the joints that the data has, model units."""
-        return float(np.nanmax(self.error_3d))
+        """Largest 3D error over the joints that the data has, model units; NaN without any."""
+        known = self.error_3d[np.isfinite(self.error_3d)]
+        return float(known.max()) if known.size else float("nan")
 
 
 def check_ground_truth(
@@ -111,7 +112,8 @@ def _check(
                 f"Sample {batch.names[0]} has no {label}",
                 remedy="the ground-truth test needs rotations and a camera in the data set",
             )
-    truth = true_params(batch, model)
+    representation = objective.model_config.rotation_representation
+    truth = true_params(batch, model).with_representation(representation)
     result = objective(truth, batch, epoch=0.0)
     loss = sum(
         result.weights[term] * float(value)

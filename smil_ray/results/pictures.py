@@ -10,9 +10,12 @@ from torch import Tensor
 
 from smil_ray.body.mesh_io import write_obj
 from smil_ray.body.smil_model import SmilModel
+from smil_ray.config import BodyConfig
 from smil_ray.core.batch import Batch
 from smil_ray.core.frames import points_in_camera
 from smil_ray.core.params import SmilParams
+from smil_ray.data.image_io import write_png
+from smil_ray.errors import DataError
 from smil_ray.render.camera import Camera
 from smil_ray.render.overlay import contact_sheet, draw_comparison, draw_mesh
 from smil_ray.render.shading import render_rgb
@@ -34,7 +37,7 @@ class PredictionPicture:
 
     Attributes:
         name: Sample name.
-        error_px: Mean 2D error over visible joints, pixels of the network's image.
+        error_px: Mean 2D error over visible joints, pixels of the network's image; NaN if none.
         panels: The three panels side by side, uint8 RGB.
     """
 
@@ -42,9 +45,20 @@ class PredictionPicture:
     error_px: float
     panels: np.ndarray
 
+    @property
+    def label(self) -> str:
+        """Name and error, as it stands above the panels."""
+        known = np.isfinite(self.error_px)
+        return f"{self.name}: {self.error_px:.1f} px" if known else f"{self.name}: no joint seen"
+
 
 def draw_predictions(
-    params: SmilParams, batch: Batch, model: SmilModel, *, edge: int = PANEL
+    params: SmilParams,
+    batch: Batch,
+    model: SmilModel,
+    *,
+    body: BodyConfig | None = None,
+    edge: int = PANEL,
 ) -> list[PredictionPicture]:
     """Return a picture of each sample in a batch that has images.
 
@@ -52,12 +66,13 @@ def draw_predictions(
         params: Predictions, in any reference frame.
         batch: The samples; samples without 2D keypoints get no comparison.
         model: The body model of the predictions.
+        body: How the network's training posed bodies (`config.body`).
         edge: Edge of one panel in pixels.
     """
     if batch.image is None:
         return []
-    params = params.detach()
-    posed = model.pose(params)
+    params, body = params.detach(), body or BodyConfig()
+    posed = model.pose(params, rest=body.rest_joints, propagate_scaling=body.propagate_scaling)
     camera = Camera.from_params(params, batch.intrinsics)
     xy, _ = camera.project(posed.joints)
     vertices = points_in_camera(posed.skin(), params)
@@ -82,11 +97,17 @@ def draw_predictions(
 
 
 def write_prediction_pictures(pictures: Sequence[PredictionPicture], path: Path) -> Path:
-    """Write pictures below each other, best first, each with its name and error."""
-    ranked = sorted(pictures, key=lambda picture: picture.error_px)
-    labels = [f"{picture.name}: {picture.error_px:.1f} px" for picture in ranked]
-    rows = [_labelled(p.panels, label) for p, label in zip(ranked, labels, strict=True)]
-    return write_png(path, np.concatenate(rows))
+    """Write pictures below each other, best first, each with its name and error.
+
+    Raises:
+        DataError: There is no picture, or the file cannot be written.
+    """
+    if not pictures:
+        raise DataError(f"{path}: no predictions to draw")
+    ranked = sorted(pictures, key=lambda p: np.nan_to_num(p.error_px, nan=np.inf))
+    rows = [_labelled(picture.panels, picture.label) for picture in ranked]
+    write_png(path, np.concatenate(rows))
+    return path
 
 
 def best_median_worst(errors: Sequence[float], each: int = 2) -> list[int]:
@@ -119,17 +140,11 @@ def draw_model_views(
 def write_model_sheet(model: SmilModel, folder: Path) -> list[Path]:
     """Write NAME.png (four views) and NAME.obj (rest pose) of a body model into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    picture = write_png(folder / f"{model.name}.png", draw_model_views(model))
+    picture = folder / f"{model.name}.png"
+    write_png(picture, draw_model_views(model))
     mesh = folder / f"{model.name}.obj"
     write_obj(mesh, model.v_template.numpy(), model.faces.numpy())
     return [picture, mesh]
-
-
-def write_png(path: Path, rgb: np.ndarray) -> Path:
-    """Write an RGB picture as PNG and return its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    return path
 
 
 def _view(azimuth_deg: float, elevation_deg: float) -> np.ndarray:

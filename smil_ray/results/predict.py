@@ -5,6 +5,7 @@ not square are padded to a square, as in training; pixels in the results are tho
 """
 
 import csv
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +16,16 @@ import numpy as np
 import orjson
 import torch
 
-from smil_ray.body.smil_model import SmilModel
+from smil_ray.body.smil_model import PosedBody, SmilModel
 from smil_ray.core.frames import change_frame
 from smil_ray.core.params import SmilParams
-from smil_ray.data.image_io import read_rgb
+from smil_ray.data.image_io import read_rgb, write_png
 from smil_ray.errors import DataError
 from smil_ray.render.camera import Camera
 from smil_ray.render.overlay import draw_keypoints, draw_mesh
 from smil_ray.training.checkpoint import LoadedRegressor
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 OVERLAY_SIZE = 1024
 
 
@@ -67,7 +68,7 @@ class PredictReport:
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
-    """Return the image files among `paths`, folders searched one level deep, in sorted order.
+    """Return the image files among `paths`, each once, those of a folder (one level) sorted.
 
     Raises:
         DataError: A path does not exist, or there is no image at all.
@@ -84,7 +85,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
         raise DataError(
             "No image to predict on", expected=f"files ending in {', '.join(IMAGE_SUFFIXES)}"
         )
-    return found
+    return list(dict.fromkeys(found))
 
 
 def open_picture(path: Path) -> Picture:
@@ -132,7 +133,7 @@ def predict_images(
             pictures = _readable(paths[start : start + batch_size], failed)
             for picture, params in zip(pictures, _predict(loaded, pictures), strict=True):
                 name = names[picture.path]
-                table.writerows(_write_one(picture, params, loaded.model, out / name))
+                table.writerows(_write_one(picture, params, loaded, out / name))
                 done.append(name)
             if progress is not None:
                 progress(min(start + batch_size, len(paths)), len(paths))
@@ -161,10 +162,11 @@ def _predict(loaded: LoadedRegressor, pictures: Sequence[Picture]) -> list[SmilP
 
 
 def _write_one(
-    picture: Picture, params: SmilParams, model: SmilModel, stem: Path
+    picture: Picture, params: SmilParams, loaded: LoadedRegressor, stem: Path
 ) -> list[list[object]]:
     """Write the files of one picture and return its rows of joints.csv."""
-    posed = model.pose(params)
+    model, body = loaded.model, loaded.config.body
+    posed = model.pose(params, rest=body.rest_joints, propagate_scaling=body.propagate_scaling)
     xy, _ = Camera.from_params(params).project(posed.joints)
     joints, pixels = posed.joints[0].numpy(), picture.to_pixels(xy[0].numpy())
     axis_angle = params.with_representation("axis_angle").as_dict()
@@ -188,24 +190,25 @@ def _write_one(
         "joints_2d_px": pixels.tolist(),
     }
     _with_suffix(stem, ".json").write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
-    _write_overlay(picture, params, model, xy[0].numpy(), _with_suffix(stem, "_overlay.png"))
+    intrinsics = Camera.from_params(params).intrinsics[0].numpy()
+    drawing = _overlay(picture, posed, model, intrinsics, xy[0].numpy())
+    write_png(_with_suffix(stem, "_overlay.png"), drawing)
     rows: list[list[object]] = []
     for name, pixel, point in zip(names, pixels, joints, strict=True):
         rows.append([picture.path.name, name, *map(float, pixel), *map(float, point)])
     return rows
 
 
-def _write_overlay(
-    picture: Picture, params: SmilParams, model: SmilModel, xy: np.ndarray, path: Path
-) -> None:
+def _overlay(
+    picture: Picture, posed: PosedBody, model: SmilModel, intrinsics: np.ndarray, xy: np.ndarray
+) -> np.ndarray:
+    """Return the picture beside itself under the predicted mesh and joints."""
     size = min(OVERLAY_SIZE, picture.side)
-    vertices = model.pose(params).skin()[0].numpy()
-    intrinsics = Camera.from_params(params).intrinsics[0].numpy()
+    vertices = posed.skin()[0].numpy()
     image = picture.square(size)
     drawn = draw_mesh(image, vertices, model.faces.numpy(), intrinsics)
     drawn = draw_keypoints(drawn, xy, skeleton=model.skeleton)
-    panel = np.concatenate([image, drawn], axis=1)
-    cv2.imwrite(str(path), cv2.cvtColor(panel, cv2.COLOR_RGB2BGR))
+    return np.concatenate([image, drawn], axis=1)
 
 
 def _with_suffix(stem: Path, suffix: str) -> Path:
@@ -216,9 +219,11 @@ def _with_suffix(stem: Path, suffix: str) -> Path:
 def _unique_names(paths: Sequence[Path]) -> dict[Path, str]:
     """Name results after their file; files of one name in several folders get a number."""
     names: dict[Path, str] = {}
-    seen: dict[str, int] = {}
+    taken = {path.stem for path in paths}
     for path in paths:
-        count = seen.get(path.stem, 0)
-        seen[path.stem] = count + 1
-        names[path] = path.stem if count == 0 else f"{path.stem}_{count + 1}"
+        free = (f"{path.stem}_{number}" for number in itertools.count(2))
+        first = path.stem not in names.values()
+        name = path.stem if first else next(name for name in free if name not in taken)
+        names[path] = name
+        taken.add(name)
     return names

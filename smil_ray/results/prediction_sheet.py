@@ -10,7 +10,6 @@ from smil_ray.data.dataset import SmilDataset
 from smil_ray.render.camera import Camera
 from smil_ray.results.evaluate import batches, held_out_indices, network
 from smil_ray.results.pictures import (
-    PredictionPicture,
     best_median_worst,
     draw_predictions,
     write_prediction_pictures,
@@ -37,22 +36,22 @@ def write_prediction_sheet(
     predict = network(loaded)
     errors: list[float] = []
     for batch in batches(dataset, indices, frame, batch_size):
-        xy = loaded_points(loaded, predict(batch), batch)
+        xy = _projected(loaded, predict(batch), batch)
         errors.extend(_mean_error(xy, batch))
     chosen = [indices[position] for position in best_median_worst(errors, each)]
-    batch = collate(dataset.samples(chosen), frame)
-    return write_prediction_pictures(_drawn(loaded, batch), path)
+    batch = collate(dataset.samples(chosen or indices[:each]), frame)
+    drawn = draw_predictions(predict(batch), batch, loaded.model, body=loaded.config.body)
+    return write_prediction_pictures(drawn, path)
 
 
-def loaded_points(loaded: LoadedRegressor, params: SmilParams, batch: Batch) -> np.ndarray:
+def _projected(loaded: LoadedRegressor, params: SmilParams, batch: Batch) -> np.ndarray:
     """Return projected joints (B, J, 2) as fractions of the picture."""
-    joints = loaded.model.pose(params).joints
+    body = loaded.config.body
+    joints = loaded.model.pose(
+        params, rest=body.rest_joints, propagate_scaling=body.propagate_scaling
+    ).joints
     xy, _ = Camera.from_params(params, batch.intrinsics).project(joints)
     return xy.numpy()
-
-
-def _drawn(loaded: LoadedRegressor, batch: Batch) -> list[PredictionPicture]:
-    return draw_predictions(network(loaded)(batch), batch, loaded.model)
 
 
 def _mean_error(xy: np.ndarray, batch: Batch) -> list[float]:

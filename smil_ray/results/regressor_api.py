@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 from smil_ray.body.smil_model import PosedBody, SmilModel
-from smil_ray.config import SHAPE_FAMILY, BackboneConfig, Config, HeadConfig, ModelConfig
+from smil_ray.config import (
+    SHAPE_FAMILY,
+    BackboneConfig,
+    BodyConfig,
+    Config,
+    HeadConfig,
+    ModelConfig,
+)
 from smil_ray.core.batch import Batch
 from smil_ray.core.params import SmilParams
 from smil_ray.errors import ConfigError, DataError
@@ -70,7 +77,7 @@ class SMILImageRegressor:
             statistics=UNTRAINED,
             basis=ScaleBasis(body.scaledirs, body.transdirs),
         )
-        config = Config(model=model_config)
+        config = Config(model=model_config, body=BodyConfig(model=str(shape_family)))
         self._assemble(regressor, body, config, device, _render_size(data_batch))
         self.batch_size = batch_size
 
@@ -111,7 +118,8 @@ class SMILImageRegressor:
         """
         pictures = np.stack([square_picture(p, self.input_resolution) for p in _as_uint8(image)])
         batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(self.device)
-        with torch.inference_mode():
+        # Not inference mode: its results cannot be optimised any further.
+        with torch.no_grad():
             return self.regressor(batch).as_dict()
 
     def set_smil_parameters(

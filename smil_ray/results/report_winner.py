@@ -4,16 +4,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.errors import ConfigError
 from smil_ray.results.evaluate import batches, evaluate, held_out_indices, network
-from smil_ray.results.pictures import (
-    best_median_worst,
-    draw_predictions,
-    write_prediction_pictures,
-)
+from smil_ray.results.prediction_sheet import write_prediction_sheet
 from smil_ray.training.checkpoint import LoadedRegressor, load_regressor
 from smil_ray.training.metrics import MetricSums
 
@@ -34,7 +28,7 @@ def evaluate_winner(run: Path, *, split: str = "test") -> dict[str, Any]:
     loaded, dataset = _open(run)
     evaluation = evaluate(loaded, dataset, split=split)
     evaluation.write_json(run / "evaluation.json")
-    _draw_examples(loaded, dataset, split, run / PICTURE_FILE)
+    write_prediction_sheet(loaded, dataset, run / PICTURE_FILE, split=split, each=1)
     return {
         "split": split,
         "n_samples": evaluation.n_samples,
@@ -42,22 +36,6 @@ def evaluate_winner(run: Path, *, split: str = "test") -> dict[str, Any]:
         "per_joint": evaluation.per_joint,
         "picture": PICTURE_FILE,
     }
-
-
-def _draw_examples(loaded: LoadedRegressor, dataset: SmilDataset, split: str, path: Path) -> None:
-    """Draw the samples with the smallest, middle and largest 2D error."""
-    indices = held_out_indices(loaded, dataset, split)
-    frame = loaded.config.model.reference_frame
-    predict = network(loaded)
-    errors: list[float] = []
-    for batch in batches(dataset, indices, frame, 16):
-        errors += [one.error_px for one in draw_predictions(predict(batch), batch, loaded.model)]
-    chosen = [indices[place] for place in best_median_worst(errors, each=1)]
-    pictures = []
-    for batch in batches(dataset, np.asarray(chosen, dtype=np.int64), frame, 16):
-        pictures += draw_predictions(predict(batch), batch, loaded.model)
-    if pictures:
-        write_prediction_pictures(pictures, path)
 
 
 def sample_errors(run: Path, metric: str, *, limit: int = 500) -> dict[str, float]:
@@ -77,7 +55,7 @@ def sample_errors(run: Path, metric: str, *, limit: int = 500) -> dict[str, floa
     name = metric.rpartition("/")[2]
     errors = {}
     for batch in batches(dataset, indices, loaded.config.model.reference_frame, 1):
-        sums = MetricSums(loaded.model.skeleton, loaded.input_size)
+        sums = MetricSums(loaded.model.skeleton, loaded.input_size, loaded.config.body)
         sums.add(predict(batch), batch, loaded.model)
         value = sums.compute().get(name, float("nan"))
         if math.isfinite(value):

@@ -1,0 +1,38 @@
+"""Data sets of the built-in insect on disk, quick to make, and a network trained on one."""
+
+from pathlib import Path
+
+from memory_data import SIZE, make_samples, tiny_config
+
+from smil_ray.body.smil_model import SmilModel
+from smil_ray.core.batch import Sample
+from smil_ray.data.hdf5_merge import write_shard
+from smil_ray.data.hdf5_schema import StoreInfo
+from smil_ray.data.hdf5_table import encode_samples
+from smil_ray.orchestration.train_job import run_training
+
+
+def write_insects(
+    path: Path,
+    samples: list[Sample] | None = None,
+    *,
+    model: SmilModel | None = None,
+    size: int = SIZE,
+) -> Path:
+    """Write an HDF5 file; 16 insects with their joints drawn as dots where no samples are given."""
+    model = model or SmilModel.builtin()
+    info = StoreInfo.of(model, size, {"model": "builtin"})
+    table = encode_samples(samples or make_samples(model, 16, size=size), info, 95)
+    write_shard(path, table, info)
+    return path
+
+
+def train_insects(data: Path, folder: Path, **sections: dict) -> Path:
+    """Train a tiny network for an epoch, in this process; return its run folder."""
+    settings = {
+        "data": {"path": str(data), "val_fraction": 0.25, "test_fraction": 0.25, "limit": None},
+        "train": {"epochs": 1, "overlay_samples": 0},
+        "run": {"output_dir": str(folder), "name": "insects"},
+        **sections,
+    }
+    return run_training(tiny_config(**settings), execution="inline").run_dir.path
