@@ -32,6 +32,7 @@ class FeatureKey:
         model_hash: Content hash of the body model, to which the labels refer.
         backbone: timm name.
         weights_hash: Hash of the backbone's weights, wherever they come from.
+        library: Name and version of what computes the backbone.
         input_size: Side of the pictures, pixels.
         precision: `fp32`, `fp16` or `bf16`, of the stored features; they are computed in fp32.
         augmentation: `none`, or a hash of the random changes.
@@ -47,6 +48,7 @@ class FeatureKey:
     model_hash: str
     backbone: str
     weights_hash: str
+    library: str
     input_size: int
     precision: str
     augmentation: str

@@ -9,6 +9,7 @@ import hashlib
 import logging
 import os
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 
 import torch
 from jaxtyping import Float, UInt8
@@ -125,6 +126,7 @@ def plan_features(parts: Parts, config: Config) -> FeaturePlan:
         model_hash=parts.model.content_hash,
         backbone=spec.name,
         weights_hash=weights_hash(backbone),
+        library=f"timm {version('timm')}",
         input_size=spec.input_size,
         precision=precision,
         augmentation=NO_AUGMENTATION,

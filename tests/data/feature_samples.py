@@ -31,6 +31,7 @@ def make_key(**changes: object) -> FeatureKey:
         "model_hash": "model",
         "backbone": "test_vit",
         "weights_hash": "weights",
+        "library": "none",
         "input_size": SIZE,
         "precision": "fp32",
         "augmentation": "none",
