@@ -54,29 +54,37 @@ class MemoryData:
 
 
 class DeadlyView(MemoryView):
-    """Kills the process when its `fatal`th batch is read, unless `mark` says it did already."""
+    """Kills the process when its `fatal`th batch is read, unless `mark` says it did already.
 
-    def __init__(self, samples: list[Sample], mark: Path, fatal: int) -> None:
+    With `raises` it raises an error instead.
+    """
+
+    def __init__(
+        self, samples: list[Sample], mark: Path, fatal: int, *, raises: bool = False
+    ) -> None:
         super().__init__(samples)
-        self._mark, self._left = mark, fatal
+        self._mark, self._left, self._raises = mark, fatal, raises
 
     def __getitems__(self, indices: list[int]) -> list[Sample]:
         self._left -= 1
         if self._left == 0 and not self._mark.exists():
             self._mark.touch()
+            if self._raises:
+                raise RuntimeError("the disk burns")
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__getitems__(indices)
 
 
 class DeadlyData(MemoryData):
-    """Data that kills the process that reads them, once."""
+    """Data that kill the process that reads them, once; or let it raise an error."""
 
-    def __init__(self, data: MemoryData, mark: Path, fatal: int) -> None:
+    def __init__(self, data: MemoryData, mark: Path, fatal: int, *, raises: bool = False) -> None:
         super().__init__(data.samples(range(len(data.names))))
-        self._mark, self._fatal = mark, fatal
+        self._mark, self._fatal, self._raises = mark, fatal, raises
 
     def view(self, indices: Sequence[int]) -> MemoryView:
-        return DeadlyView(self.samples(indices), self._mark, self._fatal)
+        samples = self.samples(indices)
+        return DeadlyView(samples, self._mark, self._fatal, raises=self._raises)
 
 
 def make_samples(model: SmilModel, count: int, seed: int = 0, size: int = SIZE) -> list[Sample]:

@@ -18,6 +18,7 @@ from smil_ray.config import Config
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.train_job import TrainOptions, TrainOutcome, run_training
+from smil_ray.orchestration.train_job_ray import TrainingFailedError
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.checkpoint_files import load_checkpoint
 
@@ -80,13 +81,14 @@ def test_ray_train_equals_inline_to_the_bit(whole: TrainOutcome, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("_ray")
-def test_killed_worker_goes_on_and_equals_uninterrupted(
-    whole: TrainOutcome, tmp_path: Path
+@pytest.mark.parametrize("raises", [False, True])
+def test_killed_or_raising_worker_goes_on_and_equals_uninterrupted(
+    whole: TrainOutcome, tmp_path: Path, raises: bool
 ) -> None:
     mark = tmp_path / "died"
 
     def deadly(config: Config, model: SmilModel) -> MemoryData:
-        return DeadlyData(open_memory_data(config, model), mark, fatal=8)
+        return DeadlyData(open_memory_data(config, model), mark, fatal=8, raises=raises)
 
     outcome = run_training(long_config(tmp_path), options=TrainOptions(open_data=deadly))
     assert mark.exists()
@@ -105,6 +107,16 @@ def test_mistake_in_a_worker_is_raised_as_it_is_and_not_repeated(tmp_path: Path)
     with pytest.raises(ConfigError, match=r"data\.path; found nothing"):
         run_training(long_config(tmp_path), options=TrainOptions(open_data=refuse))
     assert calls.read_text() == "x"
+
+
+@pytest.mark.usefixtures("_ray")
+def test_worker_that_raises_too_often_ends_the_run_with_what_to_do(tmp_path: Path) -> None:
+    def deadly(config: Config, model: SmilModel) -> MemoryData:
+        return DeadlyData(open_memory_data(config, model), tmp_path / "died", 1, raises=True)
+
+    config = long_config(tmp_path, max_failures=0)
+    with pytest.raises(TrainingFailedError, match=r"the disk burns.*--resume"):
+        run_training(config, options=TrainOptions(open_data=deadly))
 
 
 @pytest.mark.usefixtures("_ray")
