@@ -52,7 +52,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"Configuration file {path} does not exist", remedy="check the path"
         ) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except yaml.YAMLError as error:
+        raise ConfigError(f"Configuration file {path} cannot be read: {_where(error)}") from error
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"Configuration file {path} cannot be read: {error}") from error
     if values is None:
         return {}
@@ -73,7 +75,7 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise ConfigError(f"--set {override}: the value is not YAML: {error}") from error
+            raise ConfigError(f"--set {override}: not YAML: {_where(error)}") from error
         set_key(result, key.strip(), _number(value))
     return result
 
@@ -186,6 +188,14 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return [kind for arg in typing.get_args(annotation) for kind in _models_in(arg)]
     return []
+
+
+def _where(error: yaml.YAMLError) -> str:
+    """Return what is wrong and where, in one line; PyYAML takes five."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return " ".join(str(error).split())
+    mark = error.problem_mark
+    return f"{error.problem} (line {mark.line + 1}, column {mark.column + 1})"
 
 
 def _number(value: Any) -> Any:

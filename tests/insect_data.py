@@ -19,7 +19,7 @@ def write_insects(
     model: SmilModel | None = None,
     size: int = SIZE,
 ) -> Path:
-    """Write an HDF5 file; 16 insects with their joints drawn as dots where no samples are given."""
+    """Write an HDF5 file; without samples, 16 insects with their joints drawn as dots."""
     model = model or SmilModel.builtin()
     info = StoreInfo.of(model, size, {"model": "builtin"})
     table = encode_samples(samples or make_samples(model, 16, size=size), info, 95)

@@ -54,6 +54,7 @@ def batch_from_dict(values: Mapping[str, Any], body: SmilModel, reference_frame:
     )
     xy = read("keypoints_2d", (joints, 2))
     points = read("keypoints_3d", (joints, 3))
+    scales, offsets = (read(key, (body.n_betas,)) for key in ("scale_weights", "trans_weights"))
     visible = torch.nan_to_num(read("keypoint_visibility", (joints,)), nan=1.0) > 0.5
     known = read.present | ({"camera"} if "fov" in read.present else set())
     return Batch(
@@ -63,8 +64,8 @@ def batch_from_dict(values: Mapping[str, Any], body: SmilModel, reference_frame:
         mask=None,
         target=target,
         intrinsics=_centred(target.fov),
-        scale_weights=read("scale_weights", (body.n_betas,)),
-        trans_weights=read("trans_weights", (body.n_betas,)),
+        scale_weights=scales,
+        trans_weights=offsets,
         keypoints_2d=xy,
         keypoints_3d=points,
         keypoint_visibility=visible,

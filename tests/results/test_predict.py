@@ -1,0 +1,144 @@
+"""Prediction: files for every picture, pixels of the file, broken pictures named and skipped."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import orjson
+import pytest
+
+from smil_ray.data.dataset import SmilDataset
+from smil_ray.errors import DataError
+from smil_ray.results.predict import as_picture, find_images, predict_images
+from smil_ray.training.checkpoint import LoadedRegressor, load_regressor
+
+
+@pytest.fixture(scope="module")
+def loaded(insect_run: Path) -> LoadedRegressor:
+    return load_regressor(insect_run)
+
+
+@pytest.fixture
+def photo(insect_file: Path) -> np.ndarray:
+    return cv2.resize(SmilDataset.from_path(insect_file).sample(0).image, (64, 64))
+
+
+def write(path: Path, rgb: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    return path
+
+
+def table(out: Path) -> list[list[str]]:
+    with (out / "joints.csv").open(newline="") as stream:
+        return list(csv.reader(stream))
+
+
+def test_every_picture_gets_parameters_joints_and_an_overlay(
+    loaded: LoadedRegressor, photo: np.ndarray, tmp_path: Path
+) -> None:
+    paths = [write(tmp_path / f"{name}.png", photo + add) for name, add in (("a", 0), ("b.1", 9))]
+    seen: list[tuple[int, int]] = []
+    out = tmp_path / "deep" / "out"
+    report = predict_images(
+        loaded, paths, out, batch_size=1, progress=lambda *done: seen.append(done)
+    )
+    assert (report.done, report.failed, seen) == (("a", "b.1"), {}, [(1, 2), (2, 2)])
+    assert {path.name for path in out.iterdir()} == {"joints.csv"} | {
+        f"{name}{suffix}" for name in ("a", "b.1") for suffix in (".npz", ".json", "_overlay.png")
+    }
+    record = orjson.loads((out / "a.json").read_bytes())
+    names = list(loaded.model.skeleton.joint_names)
+    assert (record["image"], record["joint_names"]) == ("a.png", names)
+    with np.load(out / "a.npz") as arrays:
+        for name, value in record["parameters"].items():
+            np.testing.assert_allclose(arrays[name], value, atol=1e-6, err_msg=name)
+        assert arrays["joints_3d"].shape == (55, 3)
+        pixels = arrays["joints_2d_px"]
+    rows = table(out)
+    assert len(rows) == 1 + 2 * 55
+    assert rows[1][:2] == ["a.png", names[0]]
+    np.testing.assert_allclose([float(row[2]) for row in rows[1:56]], pixels[:, 0], rtol=1e-6)
+    overlay = cv2.imread(str(out / "a_overlay.png"))
+    assert overlay is not None
+    assert overlay.shape == (64, 128, 3)
+
+
+@pytest.mark.parametrize("padding", [((0, 0), (17, 17)), ((11, 11), (0, 0))])
+def test_joints_of_a_picture_that_is_not_square_are_pixels_of_the_file(
+    loaded: LoadedRegressor, photo: np.ndarray, padding: tuple, tmp_path: Path
+) -> None:
+    """A picture and its padded square look the same to the network, but pixels differ."""
+    (top, bottom), (left, right) = padding
+    cut = photo[top : 64 - bottom, left : 64 - right]
+    square = np.zeros_like(photo)
+    square[top : 64 - bottom, left : 64 - right] = cut
+    out = tmp_path / "out"
+    paths = [write(tmp_path / f"{n}.png", rgb) for n, rgb in (("cut", cut), ("square", square))]
+    predict_images(loaded, paths, out)
+    with np.load(out / "cut.npz") as of_cut, np.load(out / "square.npz") as of_square:
+        np.testing.assert_allclose(of_cut["joints_3d"], of_square["joints_3d"], atol=1e-6)
+        difference = of_square["joints_2d_px"] - of_cut["joints_2d_px"]
+    np.testing.assert_allclose(difference, np.tile([left, top], (55, 1)), atol=1e-4)
+
+
+def test_fractions_of_the_square_are_pixels_of_the_file() -> None:
+    picture = as_picture(Path(), np.zeros((30, 100, 3), np.uint8))
+    corners = picture.to_pixels(np.array([[0.0, 0.35], [1.0, 0.65], [0.5, 0.5]]))
+    np.testing.assert_allclose(corners, [[0, 0], [100, 30], [50, 15]])
+    assert picture.square(50).shape == (50, 50, 3)
+
+
+def test_broken_pictures_are_named_and_the_rest_is_done(
+    loaded: LoadedRegressor, photo: np.ndarray, tmp_path: Path
+) -> None:
+    good = write(tmp_path / "good.jpg", photo)
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(good.read_bytes()[:-200])
+    text, empty = tmp_path / "text.jpg", tmp_path / "empty.png"
+    text.write_text("not a picture")
+    empty.write_bytes(b"")
+    out = tmp_path / "out"
+    report = predict_images(loaded, [cut, good, text, empty], out, batch_size=3)
+    assert report.done == ("good",)
+    assert set(report.failed) == {str(cut), str(text), str(empty)}
+    assert "damaged JPEG" in report.failed[str(cut)]
+    assert {row[0] for row in table(out)[1:]} == {"good.jpg"}
+
+
+def test_checkpoint_body_settings_pose_the_prediction(
+    loaded: LoadedRegressor, photo: np.ndarray, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.png", photo)
+    joints = {}
+    for rest in ("static", "regressed"):
+        body = loaded.config.body.model_copy(update={"rest_joints": rest})
+        changed = replace(loaded, config=loaded.config.model_copy(update={"body": body}))
+        predict_images(changed, [path], tmp_path / rest)
+        with np.load(tmp_path / rest / "a.npz") as arrays:
+            joints[rest] = arrays["joints_3d"]
+    assert np.abs(joints["static"] - joints["regressed"]).max() > 1e-5
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(
+    loaded: LoadedRegressor, photo: np.ndarray, tmp_path: Path
+) -> None:
+    names = ("x/p.png", "y/p.png", "y/p_2.png", "z/p.png")
+    paths = [write(tmp_path / name, photo) for name in names]
+    report = predict_images(loaded, paths, tmp_path / "out")
+    assert sorted(report.done) == ["p", "p_2", "p_3", "p_4"]
+    assert len(list((tmp_path / "out").glob("*.npz"))) == 4
+
+
+def test_images_of_folders_are_found_once_in_order(photo: np.ndarray, tmp_path: Path) -> None:
+    expected = [write(tmp_path / name, photo) for name in ("a.JPG", "b.png", "c.jpeg")]
+    (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "deeper").mkdir()
+    assert find_images([tmp_path]) == expected
+    assert find_images([expected[1], tmp_path]) == [expected[1], expected[0], expected[2]]
+    with pytest.raises(DataError, match=r"no\.jpg does not exist"):
+        find_images([tmp_path / "no.jpg"])
+    with pytest.raises(DataError, match=r"expected files ending in \.jpg, \.jpeg, \.png"):
+        find_images([tmp_path / "deeper"])
