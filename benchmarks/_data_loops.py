@@ -71,18 +71,25 @@ def bare_loop(entries: list[Entry], size: int, *, reduced: bool) -> None:
         assert entry.image_path is not None
         data = entry.image_path.read_bytes()
         if reduced:
-            height, width = simplejpeg.decode_jpeg_header(data)[:2]
+            height, width = map(int, simplejpeg.decode_jpeg_header(data)[:2])
             factor = reduction_for(Window.padded(width, height), size)
             picture = simplejpeg.decode_jpeg(
                 data, min_height=height // factor, min_width=width // factor
             )
         else:
-            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            picture = decoded(data)
         small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
         cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 95])
         if entry.mask_path is not None:
-            mask = cv2.imread(str(entry.mask_path))
+            mask = decoded(entry.mask_path.read_bytes())
             cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def decoded(data: bytes) -> np.ndarray:
+    """Return a picture as OpenCV gives it."""
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    return picture
 
 
 def in_processes(
@@ -104,11 +111,12 @@ def plain_json(entries: list[Entry], size: int) -> None:
     """Load samples as scripts usually do: full-size OpenCV, json, a loop over joints."""
     for entry in entries:
         document = json.loads(entry.json_path.read_text())["iterationData"]
-        picture = cv2.cvtColor(cv2.imread(str(entry.image_path)), cv2.COLOR_BGR2RGB)
+        assert entry.image_path is not None
+        picture = cv2.cvtColor(decoded(entry.image_path.read_bytes()), cv2.COLOR_BGR2RGB)
         height, width = picture.shape[:2]
         picture = cv2.resize(picture, (size, size)).astype(np.float32) / 255.0
         if entry.mask_path is not None:
-            mask = cv2.imread(str(entry.mask_path))[..., 2] > 0
+            mask = decoded(entry.mask_path.read_bytes())[..., 2] > 0
             cv2.resize(mask.astype(np.float32), (size, size))
         subject = next(iter(document["subject Data"][0].values()))
         columns: dict[str, list[list[float]]] = {key: [] for key in AXES}

@@ -58,8 +58,8 @@ def main() -> None:
             "## Data",
             "",
             f"`python benchmarks/data.py`, {machine()}, load average {load} at the start.",
-            f"{arguments.samples} entries of 1024 px, {source}; samples/s, best of three rounds in",
-            "which everything takes its turn.",
+            f"{arguments.samples} entries of 1024 px, {source};",
+            "samples/s, best of three rounds in which everything takes its turn.",
             "",
             *preprocessing(place, {"without masks": bare, "with masks": masked}),
             "",
@@ -120,9 +120,9 @@ def loop(entries: list[Entry], size: int, workers: int, *, reduced: bool) -> flo
 def loading(place: Path, folder: Path) -> list[str]:
     """Time reading samples from HDF5, from JSON folders, and bare JPEG decoding."""
     rows = [
-        "Loading one sample after the other in one process. Plain JSON: json, OpenCV at full size,",
-        "resize, a Python loop over joints, as scripts usually do it. Bare decode: the stored JPEGs",
-        "from memory, nothing else. HDF5 decodes the mask and makes a `Sample` as well:",
+        "Loading in batches in one process. Plain JSON: json, OpenCV at full size, resize, loop",
+        "over joints, as scripts usually do it. Bare decode: stored JPEGs from memory, nothing",
+        "else; HDF5 also reads them, checks their CRC, decodes the mask, makes a `Sample`:",
         "",
         "| px | HDF5 | JSON folder | ratio | plain JSON | ratio | bare decode | HDF5 / bare |",
         "|---|---|---|---|---|---|---|---|",
@@ -182,9 +182,7 @@ def loader_rate(dataset: SmilDataset, samples: int, workers: int) -> float:
         multiprocessing_context="forkserver" if workers else None,
         persistent_workers=workers > 0,
     )
-    epochs = [timed(partial(sum, (len(batch.names) for batch in loader))) for _ in range(1)]
-    for _ in range(2):
-        epochs.append(timed(partial(list, (len(batch.names) for batch in loader))))
+    epochs = [timed(lambda: [len(batch.names) for batch in loader]) for _ in range(3)]
     return samples / min(epochs[1:])
 
 

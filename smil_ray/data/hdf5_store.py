@@ -5,6 +5,7 @@ import os
 import weakref
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ class Hdf5Source:
             self._rgb = _BlobPlace.of(file, schema.RGB_BLOB, rgb)
             self._masks = _BlobPlace.of(file, schema.MASK_BLOB, masks)
         self.presence = self.columns[schema.PRESENCE]
+        self._fields = [(c.field, self.columns[c.path]) for c in schema.SAMPLE_COLUMNS]
         if os.fstat(self._descriptor).st_ino != self.path.stat().st_ino:
             raise DataError(f"{self.path}: the file was replaced while it was opened")
 
@@ -103,17 +105,14 @@ class Hdf5Source:
             soft_mask = decode_mask(mask, size) if len(mask) else None
         except DataError as error:
             raise DataError(f"{place}: {error}") from error
-        row = {column.field: self.columns[column.path][index] for column in schema.SAMPLE_COLUMNS}
+        row = {field: values[index] for field, values in self._fields}
         row["fov"], row["body_length"] = float(row["fov"]), float(row["body_length"])
-        present = frozenset(
-            label for label, here in zip(LABELS, self.presence[index], strict=True) if here
-        )
         return Sample(
             name=self.names[index],
             group=self.groups[index],
             image=image,
             mask=soft_mask,
-            present=present,
+            present=_labels_of(self.presence[index].tobytes()),
             **row,
         )
 
@@ -263,6 +262,12 @@ def _read_columns(file: h5py.File, info: StoreInfo, n: int) -> dict[str, np.ndar
     for values in columns.values():
         values.flags.writeable = False
     return columns
+
+
+@lru_cache(maxsize=1024)
+def _labels_of(row: bytes) -> frozenset[str]:
+    """Return the labels whose flag is set; few combinations occur in a file."""
+    return frozenset(label for label, here in zip(LABELS, row, strict=True) if here)
 
 
 def _runs(wanted: list[int]) -> list[list[int]]:
