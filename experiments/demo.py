@@ -14,14 +14,16 @@ filling the picture), because 400 images and some minutes cannot teach a network
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
 from rich.console import Console
 
+from smil_ray.cli_arguments import count, count_or_zero
+from smil_ray.cli_exit import exit_code
 from smil_ray.cli_progress import progress_bar
 from smil_ray.config_io import read_yaml, sweep_from_dict
-from smil_ray.errors import SmilRayError
 
 CONFIG = Path(__file__).parent / "configs" / "demo.yaml"
 INPUT_SIZE = 96
@@ -37,20 +39,17 @@ VIEW = {
 }
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 0 when everything worked, 2 with one sentence for a mistake."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, default=Path("demo_output"))
-    parser.add_argument("--samples", type=int, default=400)
-    parser.add_argument("--seed", type=int, default=7)
-    arguments = parser.parse_args()
-    try:
-        return _demo(arguments.output.absolute(), arguments.samples, arguments.seed)
-    except SmilRayError as error:
-        sys.stderr.write(f"demo.py: {error}\n")
-        return 2
+    parser.add_argument("--samples", type=count, default=400)
+    parser.add_argument("--seed", type=count_or_zero, default=7)
+    chosen = parser.parse_args(argv)
+    output = chosen.output.absolute()
+    return exit_code("demo.py", lambda: _demo(output, chosen.samples, chosen.seed))
 
 
 def _demo(output: Path, samples: int, seed: int) -> int:

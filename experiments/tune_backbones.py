@@ -14,7 +14,9 @@ Expect:   a ranked table, SWEEP/report.html, and the winner trained on with Ray 
 import sys
 from pathlib import Path
 
+from smil_ray.cli import kebab
 from smil_ray.orchestration.tune_command import tune_main
 
 if __name__ == "__main__":
-    sys.exit(tune_main(__doc__, Path(__file__).parent / "configs" / "tune_backbones.yaml"))
+    space = Path(__file__).parent / "configs" / "tune_backbones.yaml"
+    sys.exit(tune_main(__doc__, space, kebab(sys.argv[1:])))

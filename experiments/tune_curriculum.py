@@ -13,7 +13,9 @@ Expect:   differences between curricula that are close to the spread between see
 import sys
 from pathlib import Path
 
+from smil_ray.cli import kebab
 from smil_ray.orchestration.tune_command import tune_main
 
 if __name__ == "__main__":
-    sys.exit(tune_main(__doc__, Path(__file__).parent / "configs" / "tune_curriculum.yaml"))
+    space = Path(__file__).parent / "configs" / "tune_curriculum.yaml"
+    sys.exit(tune_main(__doc__, space, kebab(sys.argv[1:])))

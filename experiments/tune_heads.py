@@ -11,7 +11,9 @@ Expect:   the decoder ahead of the MLP by the pose error at a higher cost, which
 import sys
 from pathlib import Path
 
+from smil_ray.cli import kebab
 from smil_ray.orchestration.tune_command import tune_main
 
 if __name__ == "__main__":
-    sys.exit(tune_main(__doc__, Path(__file__).parent / "configs" / "tune_heads.yaml"))
+    space = Path(__file__).parent / "configs" / "tune_heads.yaml"
+    sys.exit(tune_main(__doc__, space, kebab(sys.argv[1:])))

@@ -1,6 +1,5 @@
 """How a command ends: 0, 1 by its own choice, 2 for a person's mistake, 130 when interrupted."""
 
-import os
 import sys
 from collections.abc import Callable
 
@@ -22,9 +21,6 @@ def exit_code(program: str, run: Callable[[], int], *, remedy: str = "") -> int:
         return run()
     except SmilRayError as error:
         return _say(program, str(error), MISTAKE)
-    except BrokenPipeError:  # The reader of our output, such as `head`, has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         if error.filename is None:
             raise

@@ -18,10 +18,11 @@ def write_insects(
     *,
     model: SmilModel | None = None,
     size: int = SIZE,
+    place: str = "builtin",
 ) -> Path:
     """Write an HDF5 file; without samples, 16 insects with their joints drawn as dots."""
     model = model or SmilModel.builtin()
-    info = StoreInfo.of(model, size, {"model": "builtin"})
+    info = StoreInfo.of(model, size, {"model": place})
     table = encode_samples(samples or make_samples(model, 16, size=size), info, 95)
     write_shard(path, table, info)
     return path

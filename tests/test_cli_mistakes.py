@@ -1,0 +1,130 @@
+"""Bad input through the real command line: one clear sentence and exit code 2."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from insect_data import write_insects
+
+from smil_ray.body.smil_model import SmilModel
+from smil_ray.cli import main
+
+Place = Callable[[str], str]
+
+
+@pytest.fixture
+def place(tmp_path: Path, insect_file: Path, insect_run: Path) -> Place:
+    """Fill in the names of things that are wrong (`{empty}`) or right (`{data}`, `{run}`)."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("no folder, no data, no model")
+    (tmp_path / "cut.h5").write_bytes(insect_file.read_bytes()[:5000])
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 and nothing more")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoints").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("train: {epochs: 1}\n")
+    known = {
+        "data": insect_file,
+        "trained": insect_run,
+        "new": tmp_path / "new",
+        "cut": tmp_path / "cut.h5",
+        "photo": tmp_path / "photo.jpg",
+        **{name: tmp_path / name for name in ("empty", "file", "run")},
+    }
+    return lambda text: text.format(**known)
+
+
+CASES = {
+    "doctor {empty}": "no replicAnt annotation",
+    "doctor {new}": "no such folder",
+    "doctor {empty} --model {new}": "no such model file",
+    "preprocess {empty} {new}.h5": "no replicAnt annotation",
+    "preprocess {new} {new}.h5": "no such folder",
+    "preprocess {empty} {new}.h5 --model {new}": "no such model file",
+    "preprocess {empty} {new}.h5 --model {file}": "not a readable pickle",
+    "preprocess {empty} {new}.h5 --backbone resnet_of_dreams": "expected a timm model name",
+    "preprocess {empty} {new}.h5 --jpeg_quality 101": "less than or equal to 100; found 101",
+    "preprocess {empty} {new}.h5 --image-size 4": "greater than or equal to 16; found 4",
+    "preprocess {empty} {new}.h5 --ignored-joints b_x": "unknown joint 'b_x'; the nearest",
+    "synth {file}": "cannot be written",
+    "synth {new} --image-size 8": "greater than or equal to 32; found 8",
+    "synth {new} --lowest-view-deg 100": "less than or equal to 85",
+    "synth {new} --name a/b": "a file name of letters",
+    "convert-model {new} {new}.npz": "no such model file",
+    "convert-model {file} {new}.npz": "not a readable pickle",
+    "show-model {new}": "no such model file",
+    "show-model builtin --out {file}": "File exists",
+    "check-ground-truth --data {new}": "found no such file",
+    "check-ground-truth --data {file}": "found other content",
+    "check-ground-truth --data {cut}": "",
+    "check-ground-truth --data {empty}": "no replicAnt annotation",
+    "check-ground-truth --data {data} --sample-index 16": "expected 0 to 15; found 16",
+    "check-ground-truth --data {data} --sample-index 0 --plots {file}": "File exists",
+    "evaluate {new}": "neither a checkpoint nor a run folder",
+    "evaluate {empty}": "neither a checkpoint nor a run folder",
+    "evaluate {run}": "has no checkpoint yet; train longer",
+    "evaluate {trained} --data {new}": "found no such file",
+    "evaluate {trained} --json {file}/figures.json": "Not a directory",
+    "evaluate {trained} --overlays {file}/sheet.png": "cannot be written",
+    "predict {new} {photo} --out {new}": "neither a checkpoint nor a run folder",
+    "predict {trained} {new}.jpg --out {new}": "new.jpg does not exist",
+    "predict {trained} {empty} --out {new}": "No image to predict on",
+    "predict {trained} {photo} --out {file}": "File exists",
+}
+
+
+@pytest.mark.parametrize("command", CASES)
+def test_mistake_is_one_sentence_and_exit_code_2(
+    command: str, place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([place(word) for word in command.split()]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"smil-ray {command.split()[0]}: ")
+    assert CASES[command] in error
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+
+
+def test_damaged_checkpoint_is_one_sentence(
+    insect_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (source,) = (insect_run / "checkpoints").glob("epoch_*")
+    copy = tmp_path / source.name
+    copy.mkdir()
+    for file in source.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert main(["evaluate", str(copy)]) == 2
+    error = capsys.readouterr().err
+    assert "model.safetensors" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [("builtin", "another model in builtin"), ("/gone/beetle.npz", "no such model file")],
+)
+def test_data_of_a_lost_body_model_name_it(
+    where: str, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    builtin = SmilModel.builtin()
+    arrays = replace(builtin.source, v_template=1.1 * builtin.source.v_template)
+    beetle = replace(builtin, name="my_beetle", source=arrays)
+    path = write_insects(tmp_path / "lost.h5", model=beetle, place=where)
+    assert main(["check-ground-truth", "--data", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert "made with the body model 'my_beetle'" in error
+    assert found in error
+    assert "--model FILE" in error
+
+
+def test_broken_picture_is_named_and_the_command_says_so(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = "predict {trained} {photo} --out {new}"
+    assert main([place(word) for word in command.split()]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "0 of 1 images done" in said
+    assert "failed: " in said
+    assert "damaged JPEG" in said
