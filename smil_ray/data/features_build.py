@@ -91,6 +91,9 @@ def build(folder: Path, key: FeatureKey, make: MakeShard, hooks: BuildHooks | No
     with FileLock(folder / LOCK):
         if not is_complete(folder):
             _finish(folder, key)
+    # Every builder tidies up: one that waited may have made a lock after another had removed it.
+    for number in numbers:
+        shard_path(folder, number).with_suffix(".lock").unlink(missing_ok=True)
 
 
 def begin(folder: Path, key: FeatureKey) -> None:
@@ -192,13 +195,11 @@ class _Work:
 
 
 def _finish(folder: Path, key: FeatureKey) -> None:
-    """Write the manifest; the locks of files have served their purpose."""
+    """Write the manifest."""
     files = [shard_path(folder, number) for number in range(len(key.shards))]
     sizes = {path.name: path.stat().st_size for path in files}
     facts = {"format": FORMAT, "key": key.as_dict(), "digest": key.digest, "files": sizes}
     _write_json(folder / MANIFEST, {**facts, "built": time.time()})
-    for path in files:
-        path.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _write_json(path: Path, values: dict) -> None:
