@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from geometry import machine, write_section
@@ -41,6 +42,13 @@ HEADS: dict[str, dict] = {
 }
 MEASURED_S = 60.0
 """No further epoch is begun after this time."""
+
+
+class Times(NamedTuple):
+    """Seconds by the clock, and summed over cores."""
+
+    wall: float
+    cpu: float
 
 
 def main() -> None:
@@ -81,8 +89,8 @@ def measure(data: Path, cache: Path, arguments: argparse.Namespace) -> list[str]
         cached = epoch_seconds(parts)
         count = len(parts[0].splits.train)
         rows.append(
-            f"| {head} | {count / live:.2f} | {count / cached:.1f} | {live / cached:.1f} "
-            f"| {build:.1f} |"
+            f"| {head} | {count / live.wall:.2f} | {count / cached.wall:.1f} "
+            f"| {live.wall / cached.wall:.1f} | {live.cpu / cached.cpu:.1f} | {build:.1f} |"
         )
         print(rows[-1], flush=True)
     return [
@@ -90,10 +98,13 @@ def measure(data: Path, cache: Path, arguments: argparse.Namespace) -> list[str]
         "",
         f"`python benchmarks/search.py`, {machine()}, device {device}, load average {load:.1f}.",
         f"{BACKBONE}, frozen, random weights; batches of {arguments.batch_size}, training steps "
-        "without validation; fp16 features.",
+        "without validation; fp16 features. The cpu ratio is of time summed over cores, which "
+        "other load changes little;",
+        "with a load average over 1 at the start, clock times mean little.",
         "",
-        "| head | samples/s, live backbone | samples/s, cache | ratio | open or build cache s |",
-        "|---|---|---|---|---|",
+        "| head | samples/s, live backbone | samples/s, cache | ratio | cpu ratio "
+        "| open or build cache s |",
+        "|---|---|---|---|---|---|",
         *rows,
     ]
 
@@ -122,8 +133,8 @@ def parts_of(config: Config, device: torch.device) -> tuple[Parts, Config]:
     return with_cached_features(parts, config, device), config
 
 
-def epoch_seconds(run: tuple[Parts, Config], epochs: int = 3) -> float:
-    """Return the shortest time of a training epoch, the first batch left out as warm-up."""
+def epoch_seconds(run: tuple[Parts, Config], epochs: int = 3) -> Times:
+    """Return the shortest times of a training epoch, by the clock and by the cores."""
     parts, config = run
     device = parts.model.device
     world = World(device=device)
@@ -131,26 +142,24 @@ def epoch_seconds(run: tuple[Parts, Config], epochs: int = 3) -> float:
     state.start_epoch(0)
     stepper = Stepper(state, parts.objective, config)
     loader, sampler = train_loader(parts, config, world)
-    best = float("inf")
-    spent = 0.0
+    times: list[Times] = []
     for epoch in range(epochs):
         sampler.set_position(epoch)
         batches: Iterator = iter(loader)
-        stepper.take([next(batches).to(device)], 0.0, 1e-4)
-        start = time.perf_counter()
-        count = 1
+        stepper.take([next(batches).to(device)], 0.0, 1e-4)  # Warm-up.
+        wall, cpu = time.perf_counter(), time.process_time()
+        count = 0
         for batch in batches:
             stepper.take([batch.to(device)], 0.0, 1e-4)
             count += 1
-        if world.device.type == "cuda":
+        if device.type == "cuda":
             torch.cuda.synchronize()
-        # The first batch of an epoch costs as much as the others.
-        seconds = time.perf_counter() - start
-        best = min(best, seconds * count / (count - 1))
-        spent += seconds
-        if spent > MEASURED_S:
+        whole = (count + 1) / count  # The batch left out costs as much as the others.
+        seconds = time.perf_counter() - wall
+        times.append(Times(whole * seconds, whole * (time.process_time() - cpu)))
+        if sum(found.wall for found in times) > MEASURED_S:
             break
-    return best
+    return Times(min(found.wall for found in times), min(found.cpu for found in times))
 
 
 if __name__ == "__main__":
