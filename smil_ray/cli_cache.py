@@ -67,15 +67,15 @@ def _list(arguments: argparse.Namespace) -> int:
 
     root = cache_root(arguments.dir)
     entries = list_caches(root)
-    table = Table(title=f"feature caches in {root}", box=SIMPLE_HEAD)
-    for heading in ("name", "samples", "views", "px", "type", "GB", "last used", "state"):
+    table = Table(title=f"feature caches in {root}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("name", "samples", "views", "px", "type", "GB", "last used", "done"):
         table.add_column(heading, no_wrap=heading == "name")
     for entry in entries:
         key = entry.key
         used = datetime.fromtimestamp(entry.used).astimezone()
-        state = "complete" if entry.complete else "unfinished"
+        done = "yes" if entry.complete else "no"
         values = (key.samples, key.views, key.input_size, key.precision, f"{entry.bytes / GB:.3g}")
-        table.add_row(entry.folder.name, *map(str, values), f"{used:%Y-%m-%d}", state)
+        table.add_row(entry.folder.name, *map(str, values), f"{used:%Y-%m-%d}", done)
     console = Console()
     console.print(table)
     console.print(f"{len(entries)} caches, {sum(e.bytes for e in entries) / GB:.3g} GB")
