@@ -32,7 +32,7 @@ def train_insects(data: Path, folder: Path, **sections: dict) -> Path:
     """Train a tiny network for an epoch, in this process; return its run folder."""
     settings = {
         "data": {"path": str(data), "val_fraction": 0.25, "test_fraction": 0.25, "limit": None},
-        "train": {"epochs": 1, "overlay_samples": 0},
+        "train": {"epochs": 1, "overlay_samples": 0, "plots": False},
         "run": {"output_dir": str(folder), "name": "insects"},
         **sections,
     }
