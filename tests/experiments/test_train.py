@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from smil_ray.body.model_file import write_npz
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.cli import main
 from smil_ray.config_io import load_config
+from smil_ray.orchestration import train_job
+from smil_ray.orchestration.train_job import TrainOutcome
 from smil_ray.tracking.run_dir import RunDir
 
 TINY = (
@@ -94,11 +97,9 @@ def test_run_that_was_asked_to_stop_says_how_to_go_on(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from smil_ray.orchestration import train_job
-
     original = train_job.run_training
 
-    def stopped(*arguments: object, **options: object) -> object:
+    def stopped(*arguments: Any, **options: Any) -> TrainOutcome:
         return replace(original(*arguments, **options), status="stopped", reason="asked to stop")
 
     monkeypatch.setattr(train_job, "run_training", stopped)
