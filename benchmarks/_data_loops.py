@@ -3,7 +3,7 @@
 import json
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -64,7 +64,7 @@ def write_hull(entry: Entry, folder: Path) -> Path:
     return path
 
 
-def bare_loop(entries: list[Entry], size: int, *, reduced: bool) -> None:
+def bare_loop(entries: Sequence[Entry], size: int, *, reduced: bool) -> None:
     """Read, decode, resize and encode pictures; read, decode and resize masks."""
     cv2.setNumThreads(1)
     for entry in entries:
@@ -107,7 +107,7 @@ def in_processes(
         return time.perf_counter() - start
 
 
-def plain_json(entries: list[Entry], size: int) -> None:
+def plain_json(entries: Sequence[Entry], size: int) -> None:
     """Load samples as scripts usually do: full-size OpenCV, json, a loop over joints."""
     for entry in entries:
         document = json.loads(entry.json_path.read_text())["iterationData"]
@@ -132,3 +132,28 @@ def bare_decode(pictures: list[bytes]) -> None:
     """Decode stored JPEGs and do nothing else."""
     for data in pictures:
         simplejpeg.decode_jpeg(data)
+
+
+def best_rates(
+    jobs: dict[str, Callable[[], float]], samples: int, rounds: int = 3
+) -> dict[str, float]:
+    """Return samples/s of jobs that say how long they took, taking turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(rounds):
+        for name, job in jobs.items():
+            seconds[name].append(job())
+    return {name: samples / min(times) for name, times in seconds.items()}
+
+
+def core(job: Callable[[], object]) -> float:
+    """Return the seconds of core time of this process that a job takes."""
+    start = time.process_time()
+    job()
+    return time.process_time() - start
+
+
+def timed(job: Callable[[], object]) -> float:
+    """Return the seconds that a job takes."""
+    start = time.perf_counter()
+    job()
+    return time.perf_counter() - start

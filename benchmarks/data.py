@@ -13,15 +13,22 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
-from _data_loops import bare_decode, bare_loop, folder_of, in_processes, plain_json
+from _data_loops import (
+    bare_decode,
+    bare_loop,
+    best_rates,
+    core,
+    folder_of,
+    in_processes,
+    plain_json,
+    timed,
+)
 from geometry import machine, write_section
 from torch.utils.data import DataLoader
 
@@ -32,10 +39,10 @@ from smil_ray.data.hdf5_store import Hdf5Source
 from smil_ray.data.replicant import Entry, find_entries
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.preprocess_job import preprocess
-from smil_ray.orchestration.preprocess_plan import PreprocessOptions
+from smil_ray.orchestration.preprocess_plan import PreprocessOptions, make_plan
+from smil_ray.orchestration.preprocess_shard import make_shard
 
-N, BATCH, LARGE = 600, 32, 10_000
-Rates = dict[str, float]
+N, FEW, BATCH, LARGE = 400, 100, 32, 10_000
 
 
 def main() -> None:
@@ -50,20 +57,27 @@ def main() -> None:
         print(memory_of(arguments.memory_of))
         return
     cv2.setNumThreads(1)
-    load = f"{os.getloadavg()[0]:.1f}"
     with tempfile.TemporaryDirectory(prefix="data-") as name:
         place = Path(name)
         masked, bare, source = folder_of(place, arguments.real_data, arguments.samples)
+        folders = {"without masks": bare, "with masks": masked}
         lines = [
             "## Data",
             "",
-            f"`python benchmarks/data.py`, {machine()}, load average {load} at the start.",
-            f"{arguments.samples} entries of 1024 px, {source};",
-            "samples/s, best of three rounds in which everything takes its turn.",
+            f"`python benchmarks/data.py`, {machine()}.",
+            f"{arguments.samples} entries of 1024 px, {source}; the best of several rounds in",
+            "which everything takes its turn. Other processes change core time least; with a load",
+            "average over 1 at the start, times by the clock mean little.",
             "",
-            *preprocessing(place, {"without masks": bare, "with masks": masked}),
+            *shards(place, folders),
             "",
-            *loading(place, masked),
+            *jobs(place, folders),
+            "",
+            *loading(place, folders),
+            "",
+            *loaders(place, masked),
+            "",
+            *memory(place, masked),
             "",
             *large_file(place),
         ]
@@ -72,44 +86,75 @@ def main() -> None:
     write_section("Data", text)
 
 
-def preprocessing(place: Path, folders: dict[str, Path]) -> list[str]:
-    """Time the job on Ray against bare loops in as many processes; keep the files."""
+def shards(place: Path, folders: dict[str, Path]) -> list[str]:
+    """Time what one worker does against bare loops, by core time; keep the files."""
     rows = [
-        "Preprocessing on Ray (running already, merge included) against a loop that only reads,",
-        "decodes, resizes and encodes the pictures (and decodes and resizes the masks) with",
-        "OpenCV, and against one that decodes the JPEG at reduced scale as smil_ray does:",
+        "What one worker does (read, check, label, resize, encode, write a shard), against a loop",
+        "that only reads, decodes, resizes and encodes the pictures (decodes and resizes masks)",
+        "with OpenCV, and against one that decodes the JPEG at reduced scale as smil_ray does;",
+        "samples per second of core time:",
         "",
-        "| pictures | px | processes | smil_ray | bare loop | ratio | reduced loop | ratio |",
-        "|---|---|---|---|---|---|---|---|",
+        "| pictures | px | smil_ray | bare loop | ratio | reduced loop | ratio |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, folder in folders.items():
+        for size in (224, 512):
+            options = PreprocessOptions(size=size, chunk_size=FEW)
+            shard = make_plan([folder], options).shards[0]
+            output = place / f"{folder.name}_{size}"
+            output.mkdir()
+            rates = best_rates(
+                {
+                    "ours": partial(core, partial(make_shard, shard, output, options)),
+                    "bare": partial(core, partial(bare_loop, shard.entries, size, reduced=False)),
+                    "reduced": partial(
+                        core, partial(bare_loop, shard.entries, size, reduced=True)
+                    ),
+                },
+                len(shard.entries),
+            )
+            (output / f"{shard.stem}.h5").rename(place / f"{output.name}.h5")
+            ours, bare, reduced = (rates[key] for key in ("ours", "bare", "reduced"))
+            rows.append(
+                f"| {name} | {size} | {ours:.0f} | {bare:.0f} | {ours / bare:.0%} "
+                f"| {reduced:.0f} | {ours / reduced:.0%} |"
+            )
+            print(rows[-1], flush=True)
+    return rows
+
+
+def jobs(place: Path, folders: dict[str, Path]) -> list[str]:
+    """Time the whole job on Ray against bare loops in as many processes, by the clock."""
+    rows = [
+        "The whole job at 224 px by the clock, on a Ray that runs already, planning and merge",
+        "included, against the bare loop in as many processes:",
+        "",
+        "| pictures | processes | smil_ray | bare loop | ratio |",
+        "|---|---|---|---|---|",
     ]
     with start_ray("local", num_cpus=2):
         for name, folder in folders.items():
             entries = find_entries(folder)
-            for size in (224, 512):
-                for workers in (1, 2):
-                    output = place / f"{folder.name}_{size}.h5"
-                    rates = best_rates(
-                        {
-                            "ours": partial(run_job, folder, output, size, workers),
-                            "bare": partial(loop, entries, size, workers, reduced=False),
-                            "reduced": partial(loop, entries, size, workers, reduced=True),
-                        },
-                        len(entries),
-                    )
-                    ours, bare, reduced = (rates[key] for key in ("ours", "bare", "reduced"))
-                    rows.append(
-                        f"| {name} | {size} | {workers} | {ours:.0f} | {bare:.0f} "
-                        f"| {ours / bare:.0%} | {reduced:.0f} | {ours / reduced:.0%} |"
-                    )
-                    print(rows[-1], flush=True)
+            for workers in (1, 2):
+                rates = best_rates(
+                    {
+                        "ours": partial(run_job, folder, place / "job.h5", 224, workers),
+                        "bare": partial(loop, entries, 224, workers, reduced=False),
+                    },
+                    len(entries),
+                )
+                ours, bare = rates["ours"], rates["bare"]
+                rows.append(
+                    f"| {name} | {workers} | {ours:.0f} | {bare:.0f} | {ours / bare:.0%} |"
+                )
+                print(rows[-1], flush=True)
     return rows
 
 
 def run_job(folder: Path, output: Path, size: int, workers: int) -> float:
     """Return the seconds that the job takes."""
     options = PreprocessOptions(size=size, num_workers=workers, chunk_size=16)
-    report = preprocess([folder], output, options)
-    return report.seconds
+    return preprocess([folder], output, options).seconds
 
 
 def loop(entries: list[Entry], size: int, workers: int, *, reduced: bool) -> float:
@@ -117,45 +162,48 @@ def loop(entries: list[Entry], size: int, workers: int, *, reduced: bool) -> flo
     return in_processes(partial(bare_loop, size=size, reduced=reduced), entries, workers)
 
 
-def loading(place: Path, folder: Path) -> list[str]:
+def loading(place: Path, folders: dict[str, Path]) -> list[str]:
     """Time reading samples from HDF5, from JSON folders, and bare JPEG decoding."""
     rows = [
-        "Loading in batches in one process. Plain JSON: json, OpenCV at full size, resize, loop",
-        "over joints, as scripts usually do it. Bare decode: stored JPEGs from memory, nothing",
-        "else; HDF5 also reads them, checks their CRC, decodes the mask, makes a `Sample`:",
+        "Loading in batches in one process, samples per second of core time. Plain JSON: json,",
+        "OpenCV at full size, resize, a loop over joints, as scripts usually do it. Bare decode:",
+        "stored JPEGs from memory, nothing else; HDF5 also reads them, checks their CRC, decodes",
+        "the mask, makes a `Sample`:",
         "",
-        "| px | HDF5 | JSON folder | ratio | plain JSON | ratio | bare decode | HDF5 / bare |",
-        "|---|---|---|---|---|---|---|---|",
+        "| pictures | px | HDF5 | JSON folder | ratio | plain JSON | ratio | bare decode "
+        "| HDF5 / bare |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    entries = find_entries(folder)
-    few = entries[:100]
-    for size in (224, 512):
-        file = place / f"{folder.name}_{size}.h5"
-        dataset, source = SmilDataset.from_path(file), Hdf5Source(file)
-        json_set = SmilDataset.from_path(folder, input_size=size)
-        table = source.table()
-        pictures = [table.rgb[i] for i in range(len(table))]
-        order = np.random.default_rng(0).permutation(len(dataset))
-        rates = best_rates({"HDF5": partial(read, dataset, order),
-                            "bare": partial(timed, partial(bare_decode, pictures))},
-                           len(dataset))  # fmt: skip
-        rates |= best_rates({"JSON": partial(read, json_set, order[:100]),
-                             "plain": partial(timed, partial(plain_json, few, size))},
-                            len(few))  # fmt: skip
-        h5 = rates["HDF5"]
-        rows.append(
-            f"| {size} | {h5:.0f} | {rates['JSON']:.0f} | {h5 / rates['JSON']:.1f} "
-            f"| {rates['plain']:.0f} | {h5 / rates['plain']:.1f} | {rates['bare']:.0f} "
-            f"| {h5 / rates['bare']:.0%} |"
-        )
-        print(rows[-1], flush=True)
-    return [*rows, "", *loaders(place, folder), "", *memory(place, folder)]
+    for name, folder in folders.items():
+        for size in (224, 512):
+            file = place / f"{folder.name}_{size}.h5"
+            dataset, table = SmilDataset.from_path(file), Hdf5Source(file).table()
+            json_set = SmilDataset.from_path(folder, input_size=size)
+            pictures = [table.rgb[i] for i in range(len(table))]
+            order = np.random.default_rng(0).permutation(len(dataset))
+            quick = {
+                "HDF5": partial(core, partial(read, dataset, order)),
+                "bare": partial(core, partial(bare_decode, pictures)),
+            }
+            slow = {
+                "JSON": partial(core, partial(read, json_set, order)),
+                "plain": partial(core, partial(plain_json, find_entries(folder)[:FEW], size)),
+            }
+            rates = best_rates(quick, len(order), rounds=20) | best_rates(slow, len(order))
+            h5, bare = rates["HDF5"], rates["bare"]
+            rows.append(
+                f"| {name} | {size} | {h5:.0f} | {rates['JSON']:.0f} | {h5 / rates['JSON']:.1f} "
+                f"| {rates['plain']:.0f} | {h5 / rates['plain']:.1f} | {bare:.0f} "
+                f"| {h5 / bare:.0%} |"
+            )
+            print(rows[-1], flush=True)
+    return rows
 
 
 def loaders(place: Path, folder: Path) -> list[str]:
     """Time a DataLoader with 0, 1 and 2 processes."""
     rows = [
-        f"Through a DataLoader, batches of {BATCH} collated, second epoch:",
+        f"Through a DataLoader by the clock, masks included, batches of {BATCH} collated:",
         "",
         "| px | processes | HDF5 | JSON folder | ratio |",
         "|---|---|---|---|---|",
@@ -164,8 +212,8 @@ def loaders(place: Path, folder: Path) -> list[str]:
         h5 = SmilDataset.from_path(place / f"{folder.name}_{size}.h5")
         json_set = SmilDataset.from_path(folder, input_size=size)
         for workers in (0, 1, 2):
-            fast = loader_rate(h5, len(h5), workers)
-            slow = loader_rate(json_set, 160, workers)
+            fast = loader_rate(h5, 20 * FEW, workers)
+            slow = loader_rate(json_set, FEW, workers)
             rows.append(f"| {size} | {workers} | {fast:.0f} | {slow:.0f} | {fast / slow:.1f} |")
             print(rows[-1], flush=True)
     return rows
@@ -174,7 +222,7 @@ def loaders(place: Path, folder: Path) -> list[str]:
 def loader_rate(dataset: SmilDataset, samples: int, workers: int) -> float:
     """Return samples/s of a shuffling DataLoader whose processes are up, best of two epochs."""
     loader = DataLoader(
-        dataset.view(range(samples)),
+        dataset.view(np.arange(samples) % FEW),
         batch_size=BATCH,
         shuffle=True,
         collate_fn=partial(collate, reference_frame="camera"),
@@ -187,8 +235,8 @@ def loader_rate(dataset: SmilDataset, samples: int, workers: int) -> float:
 
 
 def memory(place: Path, folder: Path) -> list[str]:
-    """Measure what opening and reading everything adds to a process's memory."""
-    rows = ["Memory that opening and reading every sample adds to a process, MB:", ""]
+    """Measure what opening and reading adds to a process's memory."""
+    rows = ["Memory that opening and reading 100 samples add to a process, MB:", ""]
     for path in (place / f"{folder.name}_224.h5", folder):
         command = [sys.executable, __file__, "--memory-of", str(path)]
         found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -197,11 +245,10 @@ def memory(place: Path, folder: Path) -> list[str]:
 
 
 def memory_of(path: Path) -> float:
-    """Return by how many MB this process grows while it reads a data set."""
+    """Return by how many MB this process grows while it opens a data set and reads some."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     dataset = SmilDataset.from_path(path)
-    for i in range(0, len(dataset), BATCH):
-        dataset.samples(range(i, min(i + BATCH, len(dataset))))
+    read(dataset, np.arange(FEW))
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
@@ -221,40 +268,22 @@ def large_file(place: Path) -> list[str]:
     opening = min(timed(partial(SmilDataset.from_path, path)) for _ in range(3))
     dataset = SmilDataset.from_path(path)
     some = np.random.default_rng(0).permutation(len(dataset))[:2000]
-    rates = best_rates({"random": partial(read, dataset, some),
-                        "sequential": partial(read, dataset, np.sort(some[0] + np.arange(2000))
-                                              % len(dataset))}, 2000)  # fmt: skip
+    accesses = {
+        "random": partial(core, partial(read, dataset, some)),
+        "sequential": partial(core, partial(read, dataset, np.arange(2000))),
+    }
+    rates = best_rates(accesses, 2000)
     return [
         f"A file of {len(dataset)} samples at 224 px ({path.stat().st_size / 1e6:.0f} MB): merged "
-        f"in {writing:.1f} s, opened in {opening:.2f} s,",
-        f"random access {rates['random']:.0f} and sequential {rates['sequential']:.0f} samples/s.",
+        f"in {writing:.1f} s, opened in {opening:.2f} s; random access {rates['random']:.0f}, "
+        f"sequential {rates['sequential']:.0f} samples per second of core time.",
     ]
 
 
-def read(dataset: SmilDataset, order: np.ndarray) -> float:
-    """Return the seconds that reading samples in batches takes."""
-
-    def batches() -> None:
-        for i in range(0, len(order), BATCH):
-            dataset.samples(order[i : i + BATCH].tolist())
-
-    return timed(batches)
-
-
-def best_rates(jobs: dict[str, Callable[[], float]], samples: int) -> Rates:
-    """Return samples/s of jobs that say how long they took, taking turns for three rounds."""
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(3):
-        for name, job in jobs.items():
-            seconds[name].append(job())
-    return {name: samples / min(times) for name, times in seconds.items()}
-
-
-def timed(job: Callable[[], object]) -> float:
-    """Return the seconds that a job takes."""
-    start = time.perf_counter()
-    job()
-    return time.perf_counter() - start
+def read(dataset: SmilDataset, order: np.ndarray) -> None:
+    """Read samples in batches."""
+    for i in range(0, len(order), BATCH):
+        dataset.samples(order[i : i + BATCH].tolist())
 
 
 if __name__ == "__main__":
