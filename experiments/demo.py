@@ -109,7 +109,7 @@ def _make_data(output: Path, samples: int, seed: int, console: Console) -> tuple
 
 def _search(data: Path, output: Path, console: Console) -> Path:
     from smil_ray.orchestration.tune_job import SweepHooks, run_sweep
-    from smil_ray.results.ranking import ranking_table
+    from smil_ray.results.ranking_table import ranking_table
     from smil_ray.results.report import write_report
     from smil_ray.results.report_winner import evaluate_winner, sample_errors
 

@@ -178,7 +178,7 @@ def _resumed(arguments: argparse.Namespace) -> Path | None:
 
 def _say_end(outcome: "SweepOutcome", console: Console) -> None:
     """Print the ranking, where everything is and what to do next."""
-    from smil_ray.results.ranking import ranking_table
+    from smil_ray.results.ranking_table import ranking_table
 
     console.print()
     table = Console()

@@ -1,4 +1,4 @@
-"""Trials of a sweep in the order of their metric, as records, as JSON and as a table."""
+"""Trials of a sweep in the order of their metric, as records and as JSON."""
 
 import json
 import math
@@ -8,15 +8,13 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.table import Table
-
 from smil_ray.errors import DataError
+from smil_ray.results.levels import LevelAgreement, level_agreements, top_level
+from smil_ray.results.pareto import Objective, pareto_front
 from smil_ray.tracking.run_dir import write_atomic
 
 TrialStatus = Literal["waiting", "running", "finished", "stopped", "failed"]
 LEADERBOARD_FILE = "leaderboard.json"
-WIDE = 140
-"""Characters of a terminal in which every setting gets its own column."""
 SAMPLE_ERRORS_FILE = "sample_errors.json"
 """In a trial's folder: the errors of single validation samples."""
 
@@ -39,6 +37,12 @@ class TrialRecord:
         device_hours: GPU hours, or CPU-core hours where the trial had no GPU.
         reason: Why it failed or was stopped.
         folder: Its run folder relative to the sweep's.
+        metrics: Validation metrics of the epoch with the best value.
+        costs: What it took, by name: `cost/seconds_per_epoch`, `cost/parameters`, `cost/gflops`,
+            `cost/latency_ms`, ... as far as they are known.
+        level: Level of successive halving; trials of different levels cannot be compared.
+        generation: Generation of population-based training.
+        parent: The trial from whose checkpoint it went on.
     """
 
     name: str
@@ -54,6 +58,15 @@ class TrialRecord:
     device_hours: float = 0.0
     reason: str | None = None
     folder: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    costs: dict[str, float] = field(default_factory=dict)
+    level: int = 0
+    generation: int = 0
+    parent: str | None = None
+
+    def value(self, metric: str) -> float | None:
+        """Return a figure by its name: a validation metric or a cost, None where it is unknown."""
+        return self.costs.get(metric, self.metrics.get(metric))
 
     @property
     def is_ranked(self) -> bool:
@@ -76,6 +89,11 @@ class RankedConfig:
         return self.records[0].labels
 
     @property
+    def level(self) -> int:
+        """Level of successive halving that its trials are of."""
+        return self.records[0].level
+
+    @property
     def seconds(self) -> float:
         """Mean wall time of one repeat."""
         return statistics.fmean(record.seconds for record in self.records)
@@ -88,7 +106,18 @@ class RankedConfig:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Everything that is known at the end of a sweep; `final` is about the winner's training."""
+    """Everything that is known at the end of a sweep.
+
+    Attributes:
+        sweep: Name of the sweep.
+        metric: The metric that trials are selected by.
+        mode: Whether small or large values of it are good.
+        trials: Every trial that started.
+        final: About the winner's training.
+        interrupted: Whether trials are left that have not ended.
+        objectives: Figures to weigh against each other; none in an ordinary sweep.
+        notes: Sentences about the sweep as a whole, such as that its budget is spent.
+    """
 
     sweep: str
     metric: str
@@ -96,11 +125,42 @@ class Leaderboard:
     trials: tuple[TrialRecord, ...]
     final: dict[str, Any] | None = None
     interrupted: bool = False
+    objectives: tuple[Objective, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def ranked(self) -> list[RankedConfig]:
-        """Configurations, best first; those without a ranked trial are left out."""
-        return rank(self.trials, self.mode)
+        """Configurations, best first; those without a ranked trial are left out.
+
+        Of a sweep with levels only those that reached the highest one.
+        """
+        return rank(top_level(self.trials), self.mode)
+
+    @property
+    def lower_levels(self) -> list[RankedConfig]:
+        """What the trials of the lower levels gave: highest level first, best first in each."""
+        top = {record.level for record in top_level(self.trials)}
+        levels = sorted({record.level for record in self.trials} - top, reverse=True)
+        return [
+            config
+            for level in levels
+            for config in rank([r for r in self.trials if r.level == level], self.mode)
+        ]
+
+    @property
+    def agreements(self) -> list[LevelAgreement]:
+        """How far each level orders the trials as the next one does."""
+        return level_agreements(self.trials)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences for people: the notes, and how far levels agree."""
+        return [*self.notes, *(str(agreement) for agreement in self.agreements)]
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        """Trials on the Pareto front of the objectives; none without objectives."""
+        return pareto_front(top_level(self.trials), self.objectives) if self.objectives else []
 
     @property
     def failed(self) -> list[TrialRecord]:
@@ -116,8 +176,12 @@ class Leaderboard:
     def save(self, folder: Path) -> Path:
         """Write `leaderboard.json` of a sweep."""
         path = folder / LEADERBOARD_FILE
-        ranking = [config.index for config in self.ranked]
-        write_atomic(path, json.dumps({"ranking": ranking, **asdict(self)}, indent=1, default=str))
+        derived = {
+            "ranking": [config.index for config in self.ranked],
+            "pareto_front": [record.name for record in self.front],
+            "levels": [asdict(agreement) for agreement in self.agreements],
+        }
+        write_atomic(path, json.dumps({**derived, **asdict(self)}, indent=1, default=str))
         return path
 
     @classmethod
@@ -131,6 +195,8 @@ class Leaderboard:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             values["trials"] = tuple(_record(record) for record in values["trials"])
+            values["objectives"] = tuple(Objective(**o) for o in values.get("objectives", ()))
+            values["notes"] = tuple(values.get("notes", ()))
             return cls(**_known(cls, values))
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise DataError(
@@ -161,42 +227,6 @@ def best_record(records: Sequence[TrialRecord], mode: Literal["min", "max"]) -> 
     """Return the record with the best metric; the first of equal ones."""
     sign = 1 if mode == "min" else -1
     return min(records, key=lambda record: (sign * (record.metric or 0.0), record.repeat))
-
-
-def ranking_table(board: Leaderboard, limit: int | None = None, *, width: int = WIDE) -> Table:
-    """Return the ranked table for the terminal; failed trials come last with their reason.
-
-    In a terminal narrower than `WIDE` all settings share one column.
-    """
-    table = Table(title=f"{board.sweep}: best {board.metric} ({board.mode})", title_justify="left")
-    keys = searched_keys(board.trials)
-    names = short_names(keys)
-    table.add_column("#", justify="right")
-    table.add_column("trial", no_wrap=True)
-    is_wide = width >= WIDE
-    for heading in list(names.values()) if is_wide and names else ["settings"]:
-        table.add_column(heading)
-    table.add_column(board.metric.rpartition("/")[2], justify="right", no_wrap=True)
-    table.add_column("epochs", justify="right")
-    table.add_column("time", justify="right")
-    ranked = board.ranked
-    for place, config in enumerate(ranked[:limit], start=1):
-        best = best_record(config.records, board.mode)
-        spread = "" if config.spread is None else f" ± {config.spread:.2g}"
-        table.add_row(
-            str(place),
-            best.name,
-            *_settings(config.labels, names, is_wide=is_wide),
-            f"{config.metric:.4g}{spread}",
-            show(best.epochs) + (" (stopped)" if best.status == "stopped" else ""),
-            duration(config.seconds),
-            style="bold green" if place == 1 else None,
-        )
-    for record in board.failed:
-        shown = _settings(record.labels, names, is_wide=is_wide)
-        shown[-1] += f": {record.reason}" if record.reason else ""
-        table.add_row("-", record.name, *shown, record.status, "", "", style="dim")
-    return table
 
 
 def searched_keys(trials: Sequence[TrialRecord]) -> list[str]:
@@ -238,13 +268,6 @@ def duration(seconds: float) -> str:
 def is_number(value: float | None) -> bool:
     """Return whether `value` is there and finite."""
     return value is not None and math.isfinite(value)
-
-
-def _settings(labels: Mapping[str, Any], names: Mapping[str, str], *, is_wide: bool) -> list[str]:
-    if is_wide and names:
-        return [show(labels.get(key)) for key in names]
-    given = [f"{name}={show(labels[key])}" for key, name in names.items() if key in labels]
-    return [" ".join(given)]
 
 
 def _is_unique(ending: str, keys: Sequence[str]) -> bool:

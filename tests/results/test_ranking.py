@@ -1,6 +1,7 @@
 """The order of trials, and the table that shows it."""
 
 import io
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,26 @@ import pytest
 from rich.console import Console
 
 from smil_ray.errors import DataError
+from smil_ray.results.pareto import Objective
 from smil_ray.results.ranking import (
     Leaderboard,
     TrialRecord,
     duration,
     rank,
-    ranking_table,
     short_names,
     show,
 )
+from smil_ray.results.ranking_table import ranking_table
 
 
 def record(index: int, metric: float | None, **settings: Any) -> TrialRecord:
-    values = {"status": "finished", "labels": {"optim.learning_rate": 1e-3}, **settings}
-    return TrialRecord(name=f"trial_{index:03d}", index=index, metric=metric, **values)
+    values = {
+        "name": f"trial_{index:03d}",
+        "status": "finished",
+        "labels": {"optim.learning_rate": 1e-3},
+        **settings,
+    }
+    return TrialRecord(index=index, metric=metric, **values)
 
 
 def board(*trials: TrialRecord, **settings: Any) -> Leaderboard:
@@ -104,3 +111,45 @@ def test_duration_is_written_for_people(seconds: float, text: str) -> None:
 )
 def test_show_writes_values_for_tables(value: Any, text: str) -> None:
     assert show(value) == text
+
+
+def test_only_the_highest_level_is_ranked_and_the_lower_ones_follow(tmp_path: Path) -> None:
+    trials = [record(index, float(index), name=f"low_{index}") for index in range(3)]
+    high = [record(2, 9.0, level=1, name="high_2"), record(1, 8.0, level=1, name="high_1")]
+    found = board(*trials, *high)
+    assert [config.records[0].name for config in found.ranked] == ["high_1", "high_2"]
+    assert found.best is not None
+    assert found.best.name == "high_1"
+    assert [config.records[0].name for config in found.lower_levels] == ["low_0", "low_1", "low_2"]
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(ranking_table(found, width=200))
+    text = console.export_text()
+    assert text.index("high_2") < text.index("low_0")
+    assert "Rank correlation of levels 0 and 1 (2 in both): too few to say." in text
+    found.save(tmp_path)
+    stored = json.loads((tmp_path / "leaderboard.json").read_text())
+    assert stored["levels"] == [{"level": 0, "pairs": 2, "correlation": None}]
+    assert Leaderboard.load(tmp_path) == found
+
+
+def test_table_marks_the_pareto_front_and_shows_every_objective(tmp_path: Path) -> None:
+    goals = (Objective("val/pa_mpjpe_pct_bl"), Objective("cost/parameters"))
+    trials = [
+        record(index, error, metrics={goals[0].metric: error}, costs={goals[1].metric: size})
+        for index, (error, size) in enumerate([(1.0, 5000.0), (2.0, 7000.0), (3.0, 1000.0)])
+    ]
+    found = board(*trials, objectives=goals, notes=("The budget is spent.",))
+    assert [entry.name for entry in found.front] == ["trial_000", "trial_002"]
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(ranking_table(found, width=200))
+    lines = console.export_text().splitlines()
+    marked = {
+        name: "*" in line for line in lines for name in ("_000", "_001", "_002") if name in line
+    }
+    assert marked == {"_000": True, "_001": False, "_002": True}
+    assert any("7000" in line for line in lines)
+    assert any("The budget is spent." in line for line in lines)
+    found.save(tmp_path)
+    assert Leaderboard.load(tmp_path) == found
+    stored = json.loads((tmp_path / "leaderboard.json").read_text())
+    assert stored["pareto_front"] == ["trial_000", "trial_002"]
