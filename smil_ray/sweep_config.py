@@ -40,11 +40,16 @@ class ParameterSpace(Settings):
 
 
 class SchedulerConfig(Settings):
-    """Early stopping of trials. `grace_epochs` may not undercut the last curriculum stage."""
+    """Early stopping of trials. `grace_epochs` may not undercut the last curriculum stage.
 
-    type: Literal["none", "asha"] = "none"
+    `asha` lets one in `reduction_factor` trials go on; `median` stops a trial that is worse than
+    the median of at least `min_trials` others.
+    """
+
+    type: Literal["none", "asha", "median"] = "none"
     grace_epochs: Annotated[int, Field(ge=1)] | None = None
     reduction_factor: Annotated[int, Field(ge=2)] = 3
+    min_trials: Annotated[int, Field(ge=1)] = 3
     allow_early_grace: bool = False
 
 
@@ -60,6 +65,7 @@ class SweepConfig(Settings):
     seed: int = 13
     scheduler: SchedulerConfig = SchedulerConfig()
     execution: Execution = "auto"
+    pack: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     max_concurrent_trials: Annotated[int, Field(ge=1)] | None = None
     cpus_per_trial: Positive = 1.0
     gpus_per_trial: NonNegative = 0.0

@@ -19,6 +19,8 @@ class Rungs:
         mode: Whether small or large values are good.
     """
 
+    verdict = "not among the best there"
+
     def __init__(
         self, grace: int, factor: int, epochs: int, mode: Literal["min", "max"] = "min"
     ) -> None:

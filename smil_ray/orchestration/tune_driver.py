@@ -9,8 +9,8 @@ from typing import Any
 from smil_ray.config import Config
 from smil_ray.config_io import merge
 from smil_ray.orchestration.journal import Journal
-from smil_ray.orchestration.search_space import TrialSpec, grace_epochs
-from smil_ray.orchestration.tune_asha import Rungs
+from smil_ray.orchestration.search_space import TrialSpec
+from smil_ray.orchestration.tune_judges import restored_judge
 from smil_ray.orchestration.tune_queue import TrialQueue
 from smil_ray.orchestration.tune_resources import TrialPlan
 from smil_ray.results.ranking import (
@@ -67,7 +67,7 @@ class SweepDriver:
         self.notify = notify
         self.journal = Journal(run.path)
         self.queue = TrialQueue(sweep, base, self.journal)
-        self.rungs = self._restored_rungs()
+        self.judge = restored_judge(sweep, base, self.journal)
         self.running: dict[str, RunningTrial] = {}
         self.ui_command: str | None = None
         self._syncer: Syncer | None = None
@@ -138,15 +138,15 @@ class SweepDriver:
         if failure:
             trial.failure = failure
             return False
-        if value is None or self.rungs is None:
+        if value is None or self.judge is None:
             return True
-        rung = self.rungs.rung_at(name, epoch)
+        rung = self.judge.rung_at(name, epoch)
         if rung is None:
             return True
         self.journal.append("rung", trial=name, rung=rung, value=value)
-        if self.rungs.record(name, rung, value):
+        if self.judge.record(name, rung, value):
             return True
-        trial.stop_reason = f"stopped early after epoch {epoch:g}: not among the best there"
+        trial.stop_reason = f"stopped early after epoch {epoch:g}: {self.judge.verdict}"
         return False
 
     def end(self, name: str, death: str | None = None) -> TrialRecord:
@@ -206,16 +206,6 @@ class SweepDriver:
         sign = 1 if mode == "min" else -1
         best = min(good, key=lambda row: (sign * row.metrics[name], row.epoch))
         return best.metrics[name], best.epoch, epochs
-
-    def _restored_rungs(self) -> Rungs | None:
-        scheduler, train = self.sweep.scheduler, self.base.train
-        if scheduler.type == "none":
-            return None
-        grace = grace_epochs(self.sweep, self.base)
-        rungs = Rungs(grace, scheduler.reduction_factor, train.epochs, train.select_mode)
-        for event in self.journal.rungs():
-            rungs.record(event["trial"], int(event["rung"]), float(event["value"]))
-        return rungs
 
     def _publish(self, record: TrialRecord) -> None:
         """Say how it stands: one line for people, one point in the sweep's own metrics."""

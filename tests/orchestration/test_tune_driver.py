@@ -145,8 +145,8 @@ def test_asha_decides_alike_after_a_restart(tmp_path: Path) -> None:
     assert not train(driver, bad, 5.0, 4.0)
     assert driver.end(bad).status == "stopped"
     again = make_driver(tmp_path, scheduler=asha)
-    assert again.rungs is not None
-    assert again.rungs.recorded(2) == {good: 3.0, bad: 4.0}
+    assert again.judge is not None
+    assert again.judge.recorded(2) == {good: 3.0, bad: 4.0}
     assert again.leaderboard().best is not None
 
 
@@ -159,3 +159,23 @@ def test_repeats_are_ranked_by_their_mean(tmp_path: Path) -> None:
     ranked = driver.leaderboard().ranked
     assert [(config.index, config.metric) for config in ranked] == [(1, 4.25), (0, 5.0)]
     assert ranked[0].spread == pytest.approx(0.3536, abs=1e-4)
+
+
+def test_median_rule_stops_alike_after_a_restart(tmp_path: Path) -> None:
+    median = {"type": "median", "grace_epochs": 2, "min_trials": 2}
+    driver = make_driver(tmp_path, trials=4, scheduler=median)
+    names = [start_next(driver) for _ in range(3)]
+    for name, value in zip(names, (2.0, 3.0, 9.0), strict=True):
+        assert train(driver, name, 10.0, value) is (value != 9.0)
+    record = driver.end(names[2])
+    assert (record.status, record.metric) == ("stopped", 9.0)
+    assert record.reason == (
+        "stopped early after epoch 2: worse than the median of the others up to there"
+    )
+    again = make_driver(tmp_path, trials=4, scheduler=median)
+    assert again.judge is not None
+    assert again.judge.recorded(2) == {names[0]: 2.0, names[1]: 3.0, names[2]: 9.0}
+    spec = [again.next_trial() for _ in range(3)][-1]
+    assert spec is not None
+    again.start(spec)
+    assert not train(again, spec.name, 10.0, 4.0)
