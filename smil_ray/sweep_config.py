@@ -54,7 +54,12 @@ class SchedulerConfig(Settings):
 
 
 class SweepConfig(Settings):
-    """A search: the base configuration, the space over its keys and how to walk it."""
+    """A search: the base configuration, the space over its keys and how to walk it.
+
+    `max_hours` and `max_gpu_hours` (of CPU cores where trials have no GPU) are what the search may
+    take in all its sessions, without the winner's last training. `final_epochs` null or 0: the
+    winner is not trained any longer.
+    """
 
     name: str = "sweep"
     base: dict[str, Any] = {}
@@ -69,4 +74,6 @@ class SweepConfig(Settings):
     max_concurrent_trials: Annotated[int, Field(ge=1)] | None = None
     cpus_per_trial: Positive = 1.0
     gpus_per_trial: NonNegative = 0.0
-    final_epochs: Annotated[int, Field(ge=1)] | None = None
+    max_hours: Positive | None = None
+    max_gpu_hours: Positive | None = None
+    final_epochs: Annotated[int, Field(ge=0)] | None = None

@@ -5,6 +5,7 @@ One JSON line per event, written only by the driver and synced to the disk befor
     {"event": "start", "trial": ..., "index", "repeat", "point", "labels", "digest", "time"}
     {"event": "rung",  "trial": ..., "rung": epochs, "value": metric}
     {"event": "end",   "trial": ..., "status", "metric", "epoch", "epochs", "seconds", "reason"}
+    {"event": "spent", "seconds", "device_seconds"}   time of the search since the last such line
 """
 
 import json
@@ -20,14 +21,22 @@ from smil_ray.results.ranking import TrialRecord
 
 JOURNAL_FILE = "journal.jsonl"
 ENDED = ("finished", "stopped", "failed")
+BUDGET = "budget"
+"""Reason of a trial that was stopped only because the sweep's budget was spent."""
+
+
+def has_ended(record: TrialRecord) -> bool:
+    """Return whether a trial is done with; one that only lacked budget can go on."""
+    return record.status in ENDED and record.reason != BUDGET
 
 
 class Journal:
-    """The events of one sweep folder."""
+    """The events of one sweep folder; who only reads, `mend` false, changes nothing in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, mend: bool = True) -> None:
         self.path = folder / JOURNAL_FILE
-        self._mend_last_line()
+        if mend:
+            self._mend_last_line()
 
     def append(self, event: str, **values: Any) -> None:
         """Add one event and wait until it is on the disk."""
@@ -60,15 +69,16 @@ class Journal:
         """Return what is known of every trial that ever started, by name, in starting order."""
         known = {entry.name for entry in fields(TrialRecord)} - {"name"}
         records: dict[str, TrialRecord] = {}
-        spent: dict[str, float] = {}
+        spent: dict[tuple[str, str], float] = {}
         for event in self.events():
             name = str(event.get("trial"))
             values = {key: value for key, value in event.items() if key in known}
             if event["event"] == "start":
                 records[name] = TrialRecord(name=name, **values)
             elif event["event"] == "end":
-                spent[name] = spent.get(name, 0.0) + float(values.get("seconds", 0.0))
-                values["seconds"] = spent[name]
+                for key in ("seconds", "device_hours"):
+                    spent[name, key] = spent.get((name, key), 0.0) + float(values.get(key, 0.0))
+                    values[key] = spent[name, key]
                 records[name] = replace(records[name], **values)
         return records
 

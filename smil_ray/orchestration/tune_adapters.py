@@ -41,10 +41,10 @@ class SpecSearcher(_DriverOnly, Searcher):
         self._follow = follow
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the next trial's configuration, or Tune's word for the end."""
+        """Return the next trial's configuration, None to wait, or Tune's word for the end."""
         spec = self._driver.next_trial()
         if spec is None:
-            return Searcher.FINISHED
+            return Searcher.FINISHED if self._driver.is_over else None
         self.specs[spec.name] = spec
         return TrialJob(
             name=spec.name,

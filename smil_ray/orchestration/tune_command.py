@@ -54,9 +54,34 @@ def _parser(description: str | None, config: Path, samples: int) -> argparse.Arg
     add("--data", type=Path, help="HDF5 file or replicAnt folder; default: embedded data")
     add("--config", type=Path, default=config, help=f"search space (default: {config.name})")
     add("--set", action="append", default=[], metavar="A.B=C", help="setting of every trial")
-    add("--trials", type=int, metavar="N", help="number of configurations")
+    add(
+        "--trials",
+        "--max-trials",
+        type=int,
+        metavar="N",
+        help="number of configurations; of a grid, the first N",
+    )
+    add(
+        "--max-hours",
+        type=float,
+        metavar="H",
+        help="hours that the search may take, earlier sessions included; then no trial begins, "
+        "running ones end at their next epoch, and the winner so far is still trained "
+        "(--final-epochs 0: not); --resume with more hours goes on with all of them",
+    )
+    add(
+        "--max-gpu-hours",
+        type=float,
+        metavar="H",
+        help="the same for the device hours of all trials: GPUs, or CPU cores without one",
+    )
     add("--execution", choices=("auto", "inline", "ray_train"), help="how trials run")
-    add("--final-epochs", type=int, metavar="N", help="epochs of the winner's last training")
+    add(
+        "--final-epochs",
+        type=int,
+        metavar="N",
+        help="epochs of the winner's last training; 0: it stays as its trial left it",
+    )
     add("--address", default="local", help="Ray cluster: local, auto, HOST:PORT, ray://HOST:PORT")
     add("--output", type=Path, default=Path("runs"), help="where the sweep's folder is made")
     add(
@@ -114,7 +139,7 @@ def read_sweep(arguments: argparse.Namespace, resume: Path | None) -> SweepConfi
     """Return the sweep of the YAML file, or of the one to resume, under the command line's."""
     path = arguments.config if resume is None else resume / SWEEP_FILE
     values = read_yaml(path)
-    for key in ("trials", "execution", "final_epochs"):
+    for key in ("trials", "execution", "final_epochs", "max_hours", "max_gpu_hours"):
         if getattr(arguments, key) is not None:
             values[key] = getattr(arguments, key)
     return sweep_from_dict(values, source=str(path))
@@ -192,6 +217,8 @@ def _say_end(outcome: "SweepOutcome", console: Console) -> None:
     elif outcome.final is not None:
         lines["winner"] = str(outcome.final.folder)
         lines["predict"] = f"smil-ray predict {outcome.final.folder} IMAGE... --out predictions"
+    if outcome.is_over_budget:
+        lines["go on"] = f"--resume {outcome.folder} with a larger --max-hours or --max-gpu-hours"
     if outcome.leaderboard.interrupted:
         lines["interrupted"] = f"go on with --resume {outcome.folder}"
     if outcome.ui_command is not None:

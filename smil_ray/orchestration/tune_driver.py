@@ -2,29 +2,23 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from smil_ray.config import Config
 from smil_ray.config_io import merge
-from smil_ray.orchestration.journal import Journal
+from smil_ray.orchestration.journal import BUDGET, Journal
 from smil_ray.orchestration.search_space import TrialSpec
+from smil_ray.orchestration.tune_budget import Budget, devices_in_use
 from smil_ray.orchestration.tune_judges import restored_judge
+from smil_ray.orchestration.tune_outcome import outcome_line, read_outcome, sweep_figures
 from smil_ray.orchestration.tune_queue import TrialQueue
 from smil_ray.orchestration.tune_resources import TrialPlan
-from smil_ray.results.ranking import (
-    Leaderboard,
-    TrialRecord,
-    best_record,
-    duration,
-    is_number,
-    show,
-)
+from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord
 from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync import RunSync, Syncer
-from smil_ray.tracking.sync_metrics import read_metrics
 from smil_ray.tracking.sync_run import read_status
 
 TRIALS_FOLDER = "trials"
@@ -68,7 +62,9 @@ class SweepDriver:
         self.journal = Journal(run.path)
         self.queue = TrialQueue(sweep, base, self.journal)
         self.judge = restored_judge(sweep, base, self.journal)
+        self.budget = Budget(sweep, self.journal)
         self.running: dict[str, RunningTrial] = {}
+        self._peeked: TrialSpec | None = None
         self.ui_command: str | None = None
         self._syncer: Syncer | None = None
         self._parent: RunSync | None = None
@@ -76,8 +72,19 @@ class SweepDriver:
 
     @property
     def is_finished(self) -> bool:
-        """Whether every trial has been handed out and has ended."""
-        return self.queue.is_exhausted and not self.running
+        """Whether every trial that was handed out has ended, and no other one will be."""
+        return self.is_over and not self.running
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no more trial will be handed out: there is none, or no budget for it."""
+        return self.queue.is_exhausted or self.budget.is_spent
+
+    @property
+    def is_over_budget(self) -> bool:
+        """Whether trials are left that a larger budget would run."""
+        stopped = any(r.reason == BUDGET for r in self.journal.records().values())
+        return self.budget.is_spent and (stopped or self._peek() is not None)
 
     def track(self, syncer: Syncer, parent: RunSync, ui_command: str) -> None:
         """Follow the folders of runs with `syncer` as runs nested in `parent`."""
@@ -99,7 +106,10 @@ class SweepDriver:
 
     def next_trial(self) -> TrialSpec | None:
         """Return the next trial with its run folder made; None at the end."""
-        spec = self.queue.next()
+        self._count_time()
+        if self.budget.is_spent:
+            return None
+        spec, self._peeked = self._peek(), None
         if spec is not None and not (self.trial_folder(spec.name) / "run.json").is_file():
             facts = {"sweep": self.run.path.name, "trial": spec.name, "digest": spec.digest}
             config = Config.model_validate(self.trial_config(spec))
@@ -118,7 +128,10 @@ class SweepDriver:
         """Note that a trial runs; a second start, after its process died, changes nothing."""
         if spec.name in self.running:
             return
+        self._count_time()
         folder = self.trial_folder(spec.name)
+        # A trial that goes on after a larger budget was given may find a better network.
+        (folder / SAMPLE_ERRORS_FILE).unlink(missing_ok=True)
         self.journal.append(
             "start",
             trial=spec.name,
@@ -137,8 +150,15 @@ class SweepDriver:
         trial = self.running[name]
         if failure:
             trial.failure = failure
+        if trial.failure or trial.stop_reason:
             return False
-        if value is None or self.judge is None:
+        self._count_time()
+        if value is None:
+            return True
+        if self.budget.is_spent and epoch < trial.spec.config["train"]["epochs"]:
+            trial.stop_reason = BUDGET
+            return False
+        if self.judge is None:
             return True
         rung = self.judge.rung_at(name, epoch)
         if rung is None:
@@ -149,21 +169,29 @@ class SweepDriver:
         trial.stop_reason = f"stopped early after epoch {epoch:g}: {self.judge.verdict}"
         return False
 
-    def end(self, name: str, death: str | None = None) -> TrialRecord:
-        """Note that a trial ended: as planned, early, by its own failure or by `death`."""
+    def end(
+        self, name: str, death: str | None = None, seconds: float | None = None
+    ) -> TrialRecord:
+        """Note that a trial ended: as planned, early, by its own failure or by `death`.
+
+        Args:
+            name: The trial.
+            death: How its process died.
+            seconds: What it cost, where it shared its process with others.
+        """
+        self._count_time()
+        self.budget.keep()
         trial = self.running.pop(name)
         failure = trial.failure or death
-        metric, epoch, epochs = self._best(trial.folder)
-        if failure is None and not is_number(metric):
+        outcome = read_outcome(trial.folder, self.base.train)
+        if failure is None and outcome.metric is None:
             failure = f"it never reported {self.base.train.select_metric}"
-        seconds = time.time() - trial.started
+        seconds = time.time() - trial.started if seconds is None else seconds
         self.journal.append(
             "end",
             trial=name,
             status="failed" if failure else "stopped" if trial.stop_reason else "finished",
-            metric=metric,
-            epoch=epoch,
-            epochs=epochs,
+            **asdict(outcome),
             seconds=seconds,
             device_hours=seconds * self.plan.devices / 3600,
             reason=failure or trial.stop_reason,
@@ -191,38 +219,31 @@ class SweepDriver:
             trials=tuple(sorted(records, key=lambda record: (record.index, record.repeat))),
             final=final,
             interrupted=interrupted,
+            notes=self._notes(),
         )
         board.save(self.run.path)
         return board
 
-    def _best(self, folder: Path) -> tuple[float | None, float | None, float]:
-        """Return the best value of the metric, after which epoch, and the last epoch."""
-        name, mode = self.base.train.select_metric, self.base.train.select_mode
-        rows = [row for row in read_metrics(folder) if name in row.metrics]
-        epochs = max((row.epoch for row in rows), default=0.0)
-        good = [row for row in rows if is_number(row.metrics[name])]
-        if not good:
-            return None, None, epochs
-        sign = 1 if mode == "min" else -1
-        best = min(good, key=lambda row: (sign * row.metrics[name], row.epoch))
-        return best.metrics[name], best.epoch, epochs
+    def _notes(self) -> tuple[str, ...]:
+        if not self.is_over_budget:
+            return ()
+        return (
+            f"The budget is spent ({self.budget}): the search has not ended. "
+            "A resumed sweep with a larger budget goes on.",
+        )
+
+    def _peek(self) -> TrialSpec | None:
+        self._peeked = self._peeked or self.queue.next()
+        return self._peeked
+
+    def _count_time(self) -> None:
+        self.budget.tick(devices_in_use(self.plan, len(self.running)))
 
     def _publish(self, record: TrialRecord) -> None:
         """Say how it stands: one line for people, one point in the sweep's own metrics."""
         ended = self.queue.ended
-        ranked = [known for known in ended if known.is_ranked]
-        best = best_record(ranked, self.base.train.select_mode) if ranked else None
-        figures = {
-            "sweep/ended": float(len(ended)),
-            "sweep/failed": float(sum(known.status == "failed" for known in ended)),
-        }
-        if best is not None and best.metric is not None:
-            figures["sweep/best"] = best.metric
+        figures, best = sweep_figures(ended, self.base.train)
         self.run.append_metrics(len(ended), figures, epoch=float(len(ended)))
-        shown = ", ".join(f"{key}={show(value)}" for key, value in record.labels.items())
-        outcome = show(record.metric) if record.is_ranked else f"failed: {record.reason}"
         note = " (stopped early)" if record.status == "stopped" else ""
-        leader = f"; best so far {best.name} {show(best.metric)}" if best else ""
-        self.notify(
-            f"{record.name}: {outcome}{note} in {duration(record.seconds)} [{shown}]{leader}"
-        )
+        note = " (no budget left)" if record.reason == BUDGET else note
+        self.notify(outcome_line(record, best, note))

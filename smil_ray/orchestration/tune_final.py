@@ -1,5 +1,6 @@
 """The winner of a sweep, trained with all epochs and evaluated."""
 
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -60,12 +61,12 @@ def train_winner(
     From the beginning, because the schedule of the learning rate and the curriculum belong to the
     number of epochs: the result equals a run of the winner's configuration. Without `final_epochs`
     the trial itself is evaluated. A final run that was interrupted goes on; None if it is
-    interrupted now.
+    interrupted now. A resumed sweep that has another winner trains it in another folder.
     """
     folder = driver.run.path / best.folder
-    if driver.sweep.final_epochs is not None:
+    if driver.sweep.final_epochs:
         config = final_config(driver, folder)
-        folder = driver.run.path / FINAL_FOLDER
+        folder = _final_folder(driver, best, config)
         if not (folder / "run.json").is_file():
             facts = {"sweep": driver.run.path.name, "trial": best.name, "role": "final"}
             RunDir.create_at(folder, config, "train", facts=facts)
@@ -101,6 +102,19 @@ def final_config(driver: SweepDriver, trial: Path) -> Config:
     plain["train"]["epochs"] = driver.sweep.final_epochs
     plain["run"] = driver.base.run.model_dump(mode="json")
     return config_from_dict(plain, source=f"sweep {driver.sweep.name}: final")
+
+
+def _final_folder(driver: SweepDriver, best: TrialRecord, config: Config) -> Path:
+    """Return the first of `final`, `final_2`, ... that is of this trial, or is not there yet."""
+    for number in itertools.count(1):
+        folder = driver.run.path / (FINAL_FOLDER if number == 1 else f"{FINAL_FOLDER}_{number}")
+        if not (folder / "run.json").is_file():
+            return folder
+        run = RunDir.open(folder)
+        same = run.load_config().train.epochs == config.train.epochs
+        if same and run.facts().get("trial") == best.name:
+            return folder
+    raise AssertionError
 
 
 def _best_value(base: Config, folder: Path) -> float | None:

@@ -50,6 +50,8 @@ CHANGEABLE = {
     "cpus_per_trial",
     "gpus_per_trial",
     "final_epochs",
+    "max_hours",
+    "max_gpu_hours",
 }
 """Settings that a resumed sweep may change: its trials stay the same ones."""
 
@@ -88,6 +90,7 @@ class SweepOutcome:
         final: The winner's last training; None if there is no winner or the sweep was interrupted.
         leaderboard: The ranking as it is on the disk.
         ui_command: The command that opens MLflow on the sweep; None without tracking.
+        is_over_budget: Whether trials are left for which there was no budget.
     """
 
     folder: Path
@@ -96,6 +99,7 @@ class SweepOutcome:
     final: FinalRun | None
     leaderboard: Leaderboard
     ui_command: str | None = None
+    is_over_budget: bool = False
 
 
 def run_sweep(
@@ -130,7 +134,7 @@ def run_sweep(
     grace_epochs(sweep, base)
     check_space(sweep, base)
     is_launched = choose_execution(sweep, base) == "ray_train"
-    is_trained_on = sweep.final_epochs is not None
+    is_trained_on = bool(sweep.final_epochs)
     with start_ray(address, resources={TRIAL_SLOT: SLOTS}, dashboard=is_launched or is_trained_on):
         plan = plan_trials(sweep, base, cluster_resources())
         run = _open_folder(sweep, base, resume, output_dir)
@@ -173,7 +177,13 @@ def _search(driver: SweepDriver, hooks: SweepHooks) -> SweepOutcome:
         found = None if final is None else final.as_dict(driver.run.path)
         board = driver.leaderboard(final=found, interrupted=final is None)
     return SweepOutcome(
-        driver.run.path, list(board.trials), board.best, final, board, driver.ui_command
+        driver.run.path,
+        list(board.trials),
+        board.best,
+        final,
+        board,
+        driver.ui_command,
+        driver.is_over_budget,
     )
 
 
@@ -222,7 +232,9 @@ def _open_folder(
             f"sweep {resume} was started with other settings: {', '.join(changed)}",
             remedy="resume with the same ones, or start a new sweep",
         )
-    return RunDir.open(resume)
+    run = RunDir.open(resume)
+    write_atomic(run.path / SWEEP_FILE, to_yaml(sweep, only_set=True))
+    return run
 
 
 @contextlib.contextmanager

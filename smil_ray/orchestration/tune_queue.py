@@ -4,7 +4,7 @@ from collections import deque
 
 from smil_ray.config import Config
 from smil_ray.errors import ConfigError
-from smil_ray.orchestration.journal import ENDED, Journal
+from smil_ray.orchestration.journal import Journal, has_ended
 from smil_ray.orchestration.search_space import TrialSpec, make_trial
 from smil_ray.orchestration.search_space_sampler import make_sampler
 from smil_ray.results.ranking import TrialRecord
@@ -41,7 +41,7 @@ class TrialQueue:
     @property
     def ended(self) -> list[TrialRecord]:
         """Trials that have ended, in the order of their start."""
-        return [record for record in self._known.values() if record.status in ENDED]
+        return [record for record in self._known.values() if has_ended(record)]
 
     def next(self) -> TrialSpec | None:
         """Return the next trial that has not ended; None when there is none left.
@@ -55,7 +55,7 @@ class TrialQueue:
             if known is None:
                 return spec
             self._check_same(spec, known)
-            if known.status not in ENDED:
+            if not has_ended(known):
                 return spec
         self.is_exhausted = True
         return None

@@ -24,6 +24,7 @@ class TrialPlan:
         concurrent: How many trials run at once.
         run: Settings of `run` that the trials get, to use just what is reserved for them.
         devices: GPUs of a trial, or its CPU cores where it has none.
+        pack: How many trials may share a process.
     """
 
     execution: Literal["inline", "ray_train"]
@@ -31,6 +32,7 @@ class TrialPlan:
     concurrent: int
     run: dict[str, Any]
     devices: float
+    pack: int = 1
 
 
 def choose_execution(sweep: SweepConfig, base: Config) -> Literal["inline", "ray_train"]:

@@ -88,7 +88,7 @@ def test_mistake_in_a_search_is_one_sentence_and_exit_code_2(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mistakes: dict[str, list[str | Path]] = {
-        "final_epochs": ["--final_epochs", "0"],
+        "final_epochs": ["--final_epochs", "-1"],
         "the nearest": ["--set", "optim.learning_rat=1"],
         "nowhere.yaml does not exist": ["--config", tmp_path / "nowhere.yaml"],
     }
