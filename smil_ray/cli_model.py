@@ -51,6 +51,13 @@ def add_commands(commands: Commands) -> None:
     check.add_argument(
         "--tolerance-3d-keypoints", type=positive, default=0.1, help="model units (default 0.1)"
     )
+    check.add_argument(
+        "--rest-joints",
+        choices=("auto", "regressed", "static"),
+        default="auto",
+        help="joints before posing: regressed from the shape, static as in the model file, or "
+        "auto: as the model file says (data that morph the skin and keep the bones need static)",
+    )
     check.add_argument("--limit", type=count, default=100, help="most samples to check")
     check.add_argument("--plots", type=Path, help="folder for keypoint-alignment pictures")
 
@@ -82,6 +89,7 @@ def _show_model(arguments: argparse.Namespace) -> int:
 
 def _check_ground_truth(arguments: argparse.Namespace) -> int:
     from smil_ray.body.smil_model import SmilModel
+    from smil_ray.config import BodyConfig, Config
     from smil_ray.data.dataset import SmilDataset
     from smil_ray.data.image_io import write_png
     from smil_ray.results.ground_truth import check_ground_truth, draw_alignment
@@ -97,6 +105,7 @@ def _check_ground_truth(arguments: argparse.Namespace) -> int:
         indices,
         test_3d=arguments.test_3d_keypoints,
         tolerance_3d=arguments.tolerance_3d_keypoints,
+        config=Config(body=BodyConfig(rest_joints=arguments.rest_joints)),
     )
     table = Table(title=f"ground truth of {arguments.data} through {model.name}")
     for heading in ("sample", "parameter loss", "2D error [px]", "largest 3D error", "verdict"):

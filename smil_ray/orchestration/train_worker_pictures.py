@@ -81,6 +81,7 @@ def write_overlays(predictions: Predictions, skeleton: Skeleton, folder: Path) -
                 batch.keypoints_2d[index].numpy(),
                 seen.numpy(),
                 skeleton,
+                network_width=batch.image.shape[-1],
             )
         )
     sheet = contact_sheet(pictures, min(4, len(pictures)), labels=list(batch.names))

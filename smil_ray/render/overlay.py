@@ -106,10 +106,21 @@ def draw_comparison(
     true_xy: Float[np.ndarray, "n_joints 2"],
     visible: Bool[np.ndarray, " n_joints"] | None = None,
     skeleton: Skeleton | None = None,
+    *,
+    network_width: int | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Return the picture with predicted and true keypoints and error vectors between them.
 
-    The legend gives the mean and the largest error over visible joints, in pixels of `image`.
+    The legend gives the mean and the largest error over visible joints.
+
+    Args:
+        image: RGB.
+        predicted_xy: Fractions of the picture; NaN where unknown.
+        true_xy: The same.
+        visible: Joints that count; all by default.
+        skeleton: Draws the bones too.
+        network_width: Width of the network's input, from which `image` was enlarged; the legend
+            counts in its pixels, as all other figures do. Pixels of `image` by default.
     """
     canvas = draw_keypoints(image, true_xy, skeleton=skeleton, visible=visible, color=TRUE_COLOR)
     predicted, true = _to_pixels(predicted_xy, canvas), _to_pixels(true_xy, canvas)
@@ -120,11 +131,13 @@ def draw_comparison(
     radius = _mark_size(canvas)
     for point in predicted:
         _dot(canvas, point, max(1, radius - 1), PREDICTED_COLOR, filled=True)
-    distance = np.linalg.norm((predicted_xy - true_xy) * _size(canvas), axis=1)
+    width = network_width or canvas.shape[1]
+    square = _size(canvas) * (width / canvas.shape[1])
+    distance = np.linalg.norm((predicted_xy - true_xy) * square, axis=1)
     distance = distance[seen & np.isfinite(distance)]
     text = "no visible joint"
     if len(distance):
-        text = f"error {distance.mean():.1f} px, max {distance.max():.1f}"
+        text = f"error {distance.mean():.1f} px of {width}, max {distance.max():.1f}"
     _legend(canvas, [(TRUE_COLOR, "true"), (PREDICTED_COLOR, "predicted"), (ERROR_COLOR, text)])
     return canvas
 

@@ -93,7 +93,12 @@ def draw_alignment(dataset: SmilDataset, index: int, check: GroundTruthCheck) ->
     image = cv2.resize(sample.image, (edge, edge), interpolation=cv2.INTER_CUBIC)
     true = np.nan_to_num(sample.keypoints_2d, nan=-9.0)
     return draw_comparison(
-        image, check.projected, true, sample.keypoint_presence, dataset.skeleton
+        image,
+        check.projected,
+        true,
+        sample.keypoint_presence,
+        dataset.skeleton,
+        network_width=sample.image.shape[1],
     )
 
 

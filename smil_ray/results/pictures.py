@@ -38,18 +38,21 @@ class PredictionPicture:
     Attributes:
         name: Sample name.
         error_px: Mean 2D error over visible joints, pixels of the network's image; NaN if none.
+        network_width: Width of the network's image in pixels.
         panels: The three panels side by side, uint8 RGB.
     """
 
     name: str
     error_px: float
+    network_width: int
     panels: np.ndarray
 
     @property
     def label(self) -> str:
         """Name and error, as it stands above the panels."""
-        known = np.isfinite(self.error_px)
-        return f"{self.name}: {self.error_px:.1f} px" if known else f"{self.name}: no joint seen"
+        if not np.isfinite(self.error_px):
+            return f"{self.name}: no joint seen"
+        return f"{self.name}: error {self.error_px:.1f} px of the {self.network_width} px input"
 
 
 def draw_predictions(
@@ -78,7 +81,8 @@ def draw_predictions(
     vertices = points_in_camera(posed.skin(), params)
     seen = batch.keypoint_visibility & batch.keypoint_presence
     seen = seen & batch.presence["keypoints_2d"][:, None]
-    error = (xy - batch.keypoints_2d).norm(dim=-1) * batch.image.shape[-1]
+    width = batch.image.shape[-1]
+    error = (xy - batch.keypoints_2d).norm(dim=-1) * width
     pictures = []
     for index, name in enumerate(batch.names):
         image = _enlarged(batch.image[index], edge)
@@ -90,9 +94,12 @@ def draw_predictions(
         )
         visible = seen[index].numpy()
         true = np.nan_to_num(batch.keypoints_2d[index].numpy(), nan=-9.0)
-        points = draw_comparison(image, xy[index].numpy(), true, visible, model.skeleton)
+        points = draw_comparison(
+            image, xy[index].numpy(), true, visible, model.skeleton, network_width=width
+        )
         mean = float(error[index][seen[index]].mean()) if visible.any() else float("nan")
-        pictures.append(PredictionPicture(name, mean, np.concatenate([image, mesh, points], 1)))
+        panels = np.concatenate([image, mesh, points], axis=1)
+        pictures.append(PredictionPicture(name, mean, width, panels))
     return pictures
 
 

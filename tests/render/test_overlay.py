@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from smil_ray.core.skeleton import Skeleton
+from smil_ray.render import overlay
 from smil_ray.render.overlay import (
     ERROR_COLOR,
     HIDDEN_COLOR,
@@ -83,6 +84,14 @@ def test_comparison_shows_both_sets_error_lines_and_the_mean_error():
     warmth = [int((x[line].astype(int) @ [1, 0, -1]).max()) for x in (drawn, hidden)]
     assert warmth[0] > 60
     assert warmth[1] == 0
+
+
+@pytest.mark.parametrize(("width", "error"), [(None, "40.0 px of 400"), (96, "9.6 px of 96")])
+def test_comparison_counts_in_pixels_of_the_network_when_told(monkeypatch, width, error):
+    written = []
+    monkeypatch.setattr(overlay, "_text", lambda canvas, text, *rest, **more: written.append(text))
+    draw_comparison(gray(200, 400), MOVED, XY, network_width=width)
+    assert written[-1] == f"error {error}, max {error.split()[0]}"
 
 
 def test_comparison_survives_missing_points():

@@ -13,6 +13,7 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Batch, collate
 from smil_ray.core.frames import change_frame
 from smil_ray.errors import DataError
+from smil_ray.render import overlay
 from smil_ray.results.pictures import (
     PredictionPicture,
     best_median_worst,
@@ -52,10 +53,23 @@ def test_error_is_in_pixels_of_the_network_and_nan_without_visible_joints(batch:
     model = SmilModel.builtin()
     seen = draw_predictions(moved, batch, model, edge=32)
     assert all(0.01 < picture.error_px < 32 for picture in seen)
-    assert seen[0].label.endswith(f"{seen[0].error_px:.1f} px")
+    side = batch.image.shape[-1] if batch.image is not None else 0
+    assert seen[0].label.endswith(f"error {seen[0].error_px:.1f} px of the {side} px input")
     unseen = draw_predictions(moved, hidden, model, edge=32)
     assert all(np.isnan(picture.error_px) for picture in unseen)
     assert unseen[0].label == f"{batch.names[0]}: no joint seen"
+
+
+def test_row_and_legend_of_a_picture_give_the_same_error(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(overlay, "_text", lambda canvas, text, *_, **__: written.append(text))
+    moved = replace(batch.target, trans=batch.target.trans * torch.tensor([1.0, 1.0, 1.2]))
+    first, *_ = draw_predictions(moved, batch, SmilModel.builtin(), edge=256)
+    start = f"error {first.error_px:.1f} px of"
+    assert start in first.label
+    assert written[2].startswith(f"{start} {first.network_width},")
 
 
 def test_cached_features_have_no_pictures(batch: Batch) -> None:
@@ -65,7 +79,7 @@ def test_cached_features_have_no_pictures(batch: Batch) -> None:
 def test_sheet_has_a_row_for_each_picture_best_first(tmp_path: Path) -> None:
     errors = (float("nan"), 3.0, 1.0)
     pictures = [
-        PredictionPicture(f"s{value}", value, np.full((10, 400, 3), 50 * index, np.uint8))
+        PredictionPicture(f"s{value}", value, 96, np.full((10, 400, 3), 50 * index, np.uint8))
         for index, value in enumerate(errors)
     ]
     path = write_prediction_pictures(pictures, tmp_path / "a" / "sheet.png")
