@@ -3,7 +3,9 @@
 import atexit
 import os
 import shutil
+import subprocess
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,25 @@ def insect_run(insect_file: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     from insect_data import train_insects
 
     return train_insects(insect_file, tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Mount disks of some kilobytes where this is allowed."""
+    mounted: list[Path] = []
+
+    def mount(kilobytes: int) -> Path:
+        place = tmp_path / f"disk_{kilobytes}"
+        place.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place)]
+        if (
+            shutil.which("mount") is None
+            or subprocess.run(command, capture_output=True, check=False).returncode
+        ):
+            pytest.skip("a small disk cannot be mounted without privileges")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)

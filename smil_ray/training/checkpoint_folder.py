@@ -76,7 +76,11 @@ def load_newest(folder: Path) -> Checkpoint | None:
 
 
 def prune(folder: Path, mode: str, keep_best: int) -> None:
-    """Delete all but the best `keep_best` and the last two checkpoints; rewrite index.json."""
+    """Delete all but the best `keep_best` and the last two checkpoints; rewrite index.json.
+
+    Raises:
+        CheckpointError: index.json cannot be written; the checkpoints are whole.
+    """
     found = entries(folder)
     ranked = _ranked(found, mode)
     kept = {entry.path for entry in (*ranked[:keep_best], *found[-KEEP_LAST:])}
@@ -104,5 +108,12 @@ def _write_index(folder: Path, kept: list[Entry], best: list[Entry]) -> None:
         ],
     }
     partial = folder / f".{INDEX}.{os.getpid()}.tmp"
-    partial.write_text(json.dumps(index, indent=2), encoding="utf-8")
-    partial.replace(folder / INDEX)
+    try:
+        partial.write_text(json.dumps(index, indent=2), encoding="utf-8")
+        partial.replace(folder / INDEX)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"{folder / INDEX} cannot be written: {error.strerror}",
+            remedy="free space, then resume the run",
+        ) from error

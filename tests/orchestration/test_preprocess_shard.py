@@ -2,15 +2,17 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from preprocess_data import SIZE, break_entries, options, write_folder
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.data import replicant
+from smil_ray.data.dataset import SmilDataset
 from smil_ray.data.filters import REASONS
 from smil_ray.data.hdf5_schema import StoreInfo
 from smil_ray.data.hdf5_store import Hdf5Source, read_drops, verify
@@ -54,6 +56,19 @@ def test_content_does_not_depend_on_the_size_of_shards(
     source = Hdf5Source(tmp_path / "b.h5")
     assert source.names == tuple(f"tiny_{i:02d}" for i in range(N))
     assert source.read([0])[0].image.shape == (SIZE, SIZE, 3)
+
+
+def test_card_of_three_colours_keeps_them_from_folder_to_file(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "set", 1)
+    card = np.zeros((64, 64, 3), np.uint8)
+    card[:, :21, 0] = card[:, 21:43, 1] = card[:, 43:, 2] = 255
+    Image.fromarray(card).save(folder / "tiny_00.JPG", quality=95)
+    run(folder, tmp_path / "a.h5", options())[1]()
+    for path in (folder, tmp_path / "a.h5"):
+        dataset = SmilDataset.from_path(path, input_size=SIZE)
+        image = dataset[0][0]["input_image_data"]
+        for column, channel in ((4, 0), (24, 1), (44, 2)):
+            np.testing.assert_allclose(image[24, column], np.eye(3)[channel], atol=0.05)
 
 
 def test_soft_edges_of_masks_survive(intact: Path, tmp_path: Path) -> None:
@@ -156,28 +171,6 @@ def test_manifest_that_is_cut_or_foreign_counts_as_missing(tmp_path: Path) -> No
     for content in (b"", b"{", b"[]", b'{"index": 1}'):
         path.write_bytes(content)
         assert ShardManifest.read(path) is None
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """Mount disks of some kilobytes where this is allowed."""
-    mounted: list[Path] = []
-
-    def mount(kilobytes: int) -> Path:
-        place = tmp_path / f"disk_{kilobytes}"
-        place.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place)]
-        if (
-            shutil.which("mount") is None
-            or subprocess.run(command, capture_output=True, check=False).returncode
-        ):
-            pytest.skip("a small disk cannot be mounted without privileges")
-        mounted.append(place)
-        return place
-
-    yield mount
-    for place in mounted:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_full_disk_is_a_clear_error_and_leaves_a_resumable_state(

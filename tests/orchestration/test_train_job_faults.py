@@ -2,6 +2,8 @@
 
 import errno
 import logging
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from smil_ray.orchestration.train_job import TrainOptions, TrainOutcome, run_tra
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training import checkpoint_files
 from smil_ray.training.checkpoint_files import WEIGHTS, load_checkpoint
+from smil_ray.training.reports import EpochReport
 from smil_ray.training.step import NonFiniteLossError
 
 
@@ -70,6 +73,26 @@ def test_disk_full_at_a_checkpoint_ends_the_run_and_the_resumed_one_equals_unint
     run = only_run(tmp_path)
     assert run.status()["state"] == "failed"
     assert "No space left" in run.status()["reason"]
+    assert_same(train(None, resume=run.path), whole)
+
+
+def test_disk_that_is_really_full_ends_the_run_and_the_resumed_one_equals_uninterrupted(
+    whole: TrainOutcome, small_disk: Callable[[int], Path]
+) -> None:
+    disk = small_disk(30_000)
+    filler = disk / "somebody_elses.bin"
+
+    def fill(report: EpochReport) -> None:
+        """Leave room for figures and status, not for a checkpoint."""
+        filler.write_bytes(bytes(shutil.disk_usage(disk).free - 200_000))
+
+    options = TrainOptions(open_data=open_memory_data, report=fill)
+    with pytest.raises(CheckpointError, match=r"epoch_0002.*No space left.*resume"):
+        run_training(small(disk), execution="inline", options=options)
+    filler.unlink()
+    run = only_run(disk)
+    assert run.status()["state"] == "failed"
+    assert [path.name for path in run.checkpoints.glob("[!.]*/")] == ["epoch_0001"]
     assert_same(train(None, resume=run.path), whole)
 
 
