@@ -1,5 +1,6 @@
 """How a command ends: 0, 1 by its own choice, 2 for a person's mistake, 130 when interrupted."""
 
+import errno
 import sys
 from collections.abc import Callable
 
@@ -7,6 +8,7 @@ from smil_ray.errors import SmilRayError
 
 MISTAKE = 2
 INTERRUPTED = 130
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def exit_code(program: str, run: Callable[[], int], *, remedy: str = "") -> int:
@@ -22,9 +24,11 @@ def exit_code(program: str, run: Callable[[], int], *, remedy: str = "") -> int:
     except SmilRayError as error:
         return _say(program, str(error), MISTAKE)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is not None:
+            return _say(program, f"{error.filename} cannot be used: {error.strerror}.", MISTAKE)
+        if error.errno not in _NO_ROOM:
             raise
-        return _say(program, f"{error.filename} cannot be used: {error.strerror}.", MISTAKE)
+        return _say(program, f"a result cannot be written: {error.strerror}.", MISTAKE)
     except KeyboardInterrupt:
         return _say(program, f"interrupted{remedy and '; '}{remedy}", INTERRUPTED)
 

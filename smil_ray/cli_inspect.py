@@ -33,12 +33,20 @@ def _inspect(arguments: argparse.Namespace) -> int:
     from smil_ray.data.hdf5_store import verify
     from smil_ray.data.image_io import write_png
     from smil_ray.data.inspection import describe, label_sheet
+    from smil_ray.errors import DataError
 
     model = SmilModel.open(arguments.model) if arguments.model else None
     dataset = SmilDataset.from_path(arguments.data, model=model, input_size=arguments.image_size)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(describe(dataset, arguments.data))
     if arguments.verify:
+        if arguments.data.is_dir():
+            raise DataError(
+                f"{arguments.data}",
+                expected="an HDF5 file to --verify",
+                found="a folder, which has no checksums",
+                remedy="use smil-ray doctor",
+            )
         verify(arguments.data)
         console.print("every checksum fits")
     if arguments.out is not None:

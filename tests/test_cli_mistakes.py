@@ -1,9 +1,11 @@
 """Bad input through the real command line: one clear sentence and exit code 2."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import pytest
 from insect_data import write_insects
 
@@ -20,6 +22,11 @@ def place(tmp_path: Path, insect_file: Path, insect_run: Path) -> Place:
     (tmp_path / "file").write_text("no folder, no data, no model")
     (tmp_path / "cut.h5").write_bytes(insect_file.read_bytes()[:5000])
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 and nothing more")
+    shutil.copy(insect_file, tmp_path / "newer.h5")
+    with h5py.File(tmp_path / "newer.h5", "r+") as newer:
+        newer["metadata"].attrs["schema_version"] = 2
+    (tmp_path / "Käfer Ärger").mkdir()
+    (tmp_path / "Käfer Ärger" / "käfer_00.json").write_text('{"iterationData": {}}')
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoints").mkdir()
     (tmp_path / "run" / "config.yaml").write_text("train: {epochs: 1}\n")
@@ -28,6 +35,8 @@ def place(tmp_path: Path, insect_file: Path, insect_run: Path) -> Place:
         "trained": insect_run,
         "new": tmp_path / "new",
         "cut": tmp_path / "cut.h5",
+        "newer": tmp_path / "newer.h5",
+        "umlauts": tmp_path / "Käfer Ärger",
         "photo": tmp_path / "photo.jpg",
         **{name: tmp_path / name for name in ("empty", "file", "run")},
     }
@@ -36,10 +45,18 @@ def place(tmp_path: Path, insect_file: Path, insect_run: Path) -> Place:
 
 CASES = {
     "doctor {empty}": "no replicAnt annotation",
-    "doctor {new}": "no such folder",
+    "doctor {new}": "no such folder; expected a replicAnt data set; found nothing",
+    "doctor {data}": "no such folder; expected a replicAnt data set; found a file",
+    "doctor {umlauts} --json {file}/a.json": "Not a directory",
     "doctor {empty} --model {new}": "no such model file",
     "preprocess {empty} {new}.h5": "no replicAnt annotation",
     "preprocess {new} {new}.h5": "no such folder",
+    "preprocess {data} {new}.h5": "no such folder; expected a replicAnt data set; found a file",
+    "preprocess {umlauts} {empty}": "expected a file to write; found a folder",
+    "preprocess {umlauts} {file}/a.h5": "cannot be written",
+    "preprocess {umlauts} {new}.h5 --only {new}": "cannot be read as a list of names",
+    "preprocess {umlauts} {new}.h5 --only {file}": "no entry of the input is in the list",
+    "preprocess {umlauts} {new}.h5 --only {photo}": "cannot be read as a list of names",
     "preprocess {empty} {new}.h5 --model {new}": "no such model file",
     "preprocess {empty} {new}.h5 --model {file}": "not a readable pickle",
     "preprocess {empty} {new}.h5 --backbone resnet_of_dreams": "expected a timm model name",
@@ -50,6 +67,17 @@ CASES = {
     "synth {new} --image-size 8": "greater than or equal to 32; found 8",
     "synth {new} --lowest-view-deg 100": "less than or equal to 85",
     "synth {new} --name a/b": "a file name of letters",
+    "synth {umlauts} --name käfer": "already has files named käfer_*",
+    "synth {new} --seed 99999999999999999999": "less than",
+    "inspect {new}": "found no such file",
+    "inspect {file}": "found other content",
+    "inspect {photo}": "found other content",
+    "inspect {cut}": "",
+    "inspect {empty}": "no replicAnt annotation",
+    "inspect {umlauts}": "no usable sample",
+    "inspect {newer}": "expected 1; found 2; install a newer",
+    "inspect {data} --model {new}": "no such model file",
+    "inspect {data} --out {file}/sheet.png": "cannot be written",
     "convert-model {new} {new}.npz": "no such model file",
     "convert-model {file} {new}.npz": "not a readable pickle",
     "show-model {new}": "no such model file",
@@ -57,6 +85,7 @@ CASES = {
     "check-ground-truth --data {new}": "found no such file",
     "check-ground-truth --data {file}": "found other content",
     "check-ground-truth --data {cut}": "",
+    "check-ground-truth --data {newer}": "expected 1; found 2; install a newer",
     "check-ground-truth --data {empty}": "no replicAnt annotation",
     "check-ground-truth --data {data} --sample-index 16": "expected 0 to 15; found 16",
     "check-ground-truth --data {data} --sample-index 0 --plots {file}": "File exists",
@@ -64,12 +93,20 @@ CASES = {
     "evaluate {empty}": "neither a checkpoint nor a run folder",
     "evaluate {run}": "has no checkpoint yet; train longer",
     "evaluate {trained} --data {new}": "found no such file",
+    "evaluate {trained} --data {newer}": "expected 1; found 2; install a newer",
+    "evaluate {trained} --data {umlauts}": "no usable sample",
     "evaluate {trained} --json {file}/figures.json": "Not a directory",
     "evaluate {trained} --overlays {file}/sheet.png": "cannot be written",
     "predict {new} {photo} --out {new}": "neither a checkpoint nor a run folder",
     "predict {trained} {new}.jpg --out {new}": "new.jpg does not exist",
     "predict {trained} {empty} --out {new}": "No image to predict on",
     "predict {trained} {photo} --out {file}": "File exists",
+    "predict {trained} {umlauts} --out {new}": "No image to predict on",
+    "cache rm nothing --dir {new}": "No cache in",
+    "cache rm --dir {new}": "No cache to remove",
+    "cache build --dir {new}": "data.path",
+    "cache build --data {file} --backbone test_vit --dir {new}": "found other content",
+    "cache build --data {data} --backbone of_dreams --dir {new}": "a timm model name",
 }
 
 

@@ -42,11 +42,12 @@ def find_entries(folder: Path | str) -> list[Entry]:
     annotation beside a picture is kept, so that it is reported and not silently lost.
 
     Raises:
-        DataError: The folder does not exist or holds no annotated picture.
+        DataError: The folder does not exist or holds no annotated picture, or a name is not UTF-8.
     """
     root = Path(folder)
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder", expected="a replicAnt data set")
+        found = "a file" if root.exists() else "nothing of that name"
+        raise DataError(f"{root}: no such folder", expected="a replicAnt data set", found=found)
     entries = []
     seen: set[Path] = set()
     for place, folders, files in os.walk(root, followlinks=True):
@@ -84,6 +85,7 @@ def _entry(root: Path, here: Path, filename: str, names: set[str]) -> Entry | No
     mask = next((mask_stem + s for s in _MASK_SUFFIXES if mask_stem + s in names), None)
     if image is None and not _is_annotation(here / filename):
         return None
+    _check_text(here / filename)
     prefix = "" if here == root else f"{here.relative_to(root).as_posix()}/"
     return Entry(
         name=prefix + stem,
@@ -92,6 +94,20 @@ def _entry(root: Path, here: Path, filename: str, names: set[str]) -> Entry | No
         image_path=None if image is None else here / image,
         mask_path=None if mask is None else here / mask,
     )
+
+
+def _check_text(path: Path) -> None:
+    """Refuse a name that no file of ours, no JSON and no terminal could hold."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = str(path).encode(errors="backslashreplace").decode()
+        raise DataError(
+            f"{shown}",
+            expected="a name in UTF-8",
+            found="bytes of another encoding",
+            remedy="rename it, for instance with `convmv -f latin1 -t utf8`",
+        ) from error
 
 
 def _is_annotation(path: Path) -> bool:

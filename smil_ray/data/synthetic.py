@@ -64,7 +64,7 @@ class SynthOptions(Settings):
 
     samples: Annotated[int, Field(ge=1, le=10_000_000)] = 400
     image_size: Annotated[int, Field(ge=32, le=8192)] = 512
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     name: str = "synth"
     model: str = "builtin"
     occlusion: Probability = 0.35

@@ -108,6 +108,10 @@ def preprocess(
     """
     start = perf_counter()
     output = Path(output).absolute()
+    if output.is_dir():
+        raise DataError(
+            f"{output}", expected="a file to write", found="a folder", remedy="name OUTPUT.h5 last"
+        )
     if options.model != "builtin":  # Workers have another working directory.
         options = options.model_copy(update={"model": str(Path(options.model).absolute())})
     model = SmilModel.open(options.model)

@@ -1,6 +1,7 @@
 """Finding the files of a data set: names, groups, masks, and what is no annotation."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,9 @@ def test_folder_without_annotations_is_an_error_that_names_it(tmp_path, name):
     (tmp_path / "nothing").mkdir()
     with pytest.raises(DataError, match=name):
         find_entries(tmp_path / name)
+
+
+def test_name_in_another_encoding_is_an_error_that_shows_it(tmp_path):
+    touch(tmp_path, "a_00.json", "a_00.JPG", os.fsdecode("K\xe4fer_00.json".encode("latin1")))
+    with pytest.raises(DataError, match=r"K\\udce4fer_00\.json; expected a name in UTF-8.*convmv"):
+        find_entries(tmp_path)
