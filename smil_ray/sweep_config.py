@@ -2,11 +2,23 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from smil_ray.config import NonNegative, Positive, Settings
 
 Execution = Literal["auto", "ray_train", "inline"]
+
+COST_METRICS = (
+    "cost/seconds_per_epoch",
+    "cost/images_per_s",
+    "cost/seconds",
+    "cost/device_hours",
+    "cost/parameters",
+    "cost/trainable",
+    "cost/gflops",
+    "cost/latency_ms",
+)
+"""What a trial costs, as far as it is known: its training, its network, one prediction."""
 
 
 class ParameterSpace(Settings):
@@ -53,8 +65,30 @@ class SchedulerConfig(Settings):
     allow_early_grace: bool = False
 
 
+class ObjectiveConfig(Settings):
+    """One of several figures that a search weighs against each other.
+
+    `metric` is a validation metric at the trial's best epoch, or one of `COST_METRICS`.
+    """
+
+    metric: str
+    mode: Literal["min", "max"] = "min"
+
+    @field_validator("metric")
+    @classmethod
+    def _metric_is_known_and_no_loss(cls, name: str) -> str:
+        if "loss" in name.split("/"):
+            raise ValueError("an objective must not be a loss: a search would lower its weights")
+        if not name.startswith("val/") and name not in COST_METRICS:
+            raise ValueError(f"expected val/... or one of {', '.join(COST_METRICS)}")
+        return name
+
+
 class SweepConfig(Settings):
     """A search: the base configuration, the space over its keys and how to walk it.
+
+    With `objectives` an optuna search looks for the Pareto front; the winner is the best by
+    `train.select_metric` all the same.
 
     `max_hours` and `max_gpu_hours` (of CPU cores where trials have no GPU) are what the search may
     take in all its sessions, without the winner's last training. `final_epochs` null or 0: the
@@ -69,6 +103,7 @@ class SweepConfig(Settings):
     repeats: Annotated[int, Field(ge=1)] = 1
     seed: int = 13
     scheduler: SchedulerConfig = SchedulerConfig()
+    objectives: tuple[ObjectiveConfig, ...] = ()
     execution: Execution = "auto"
     pack: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     max_concurrent_trials: Annotated[int, Field(ge=1)] | None = None

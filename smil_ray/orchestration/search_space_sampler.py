@@ -1,13 +1,17 @@
 """Where the next trial of a sweep comes from: a list of points, or Optuna's suggestions."""
 
 import math
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Literal, Protocol, runtime_checkable
 
 import optuna
 
 from smil_ray.config import Config
 from smil_ray.orchestration.search_space import Point, draw, list_points
+from smil_ray.results.pareto import Objective
 from smil_ray.sweep_config import ParameterSpace, SweepConfig
+
+_DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {"min": "minimize", "max": "maximize"}
 
 
 @runtime_checkable
@@ -18,8 +22,8 @@ class Sampler(Protocol):
         """Return the point of trial `index`, or None when there is none left."""
         ...
 
-    def tell(self, index: int, point: Point, value: float | None) -> None:
-        """Learn the metric of a trial; None when it failed."""
+    def tell(self, index: int, point: Point, values: Sequence[float] | None) -> None:
+        """Learn a trial's figures, one for each objective; None when it failed."""
         ...
 
 
@@ -33,12 +37,12 @@ class ListSampler:
         """Return the point of trial `index`, or None after the last one."""
         return self.points[index] if index < len(self.points) else None
 
-    def tell(self, index: int, point: Point, value: float | None) -> None:
+    def tell(self, index: int, point: Point, values: Sequence[float] | None) -> None:
         """Learn nothing: the points are settled."""
 
 
 class OptunaSampler:
-    """Optuna's tree-structured Parzen estimator, conditions included.
+    """Optuna's tree-structured Parzen estimator, for one objective or several, with conditions.
 
     Results of an interrupted sweep are told before the first `ask`.
     """
@@ -48,7 +52,7 @@ class OptunaSampler:
         self._sweep = sweep
         self._base = base
         self._study = optuna.create_study(
-            direction="minimize" if base.train.select_mode == "min" else "maximize",
+            directions=[_DIRECTIONS[goal.mode] for goal in objectives(sweep, base)],
             # A resumed search must not draw again what it drew at its start.
             sampler=None,
         )
@@ -66,23 +70,31 @@ class OptunaSampler:
         self._asked[index] = trial
         return draw(self._sweep, self._base, lambda key, space: _suggest(trial, key, space))
 
-    def tell(self, index: int, point: Point, value: float | None) -> None:
-        """Add a result to what Optuna knows."""
-        failed = value is None or not math.isfinite(value)
+    def tell(self, index: int, point: Point, values: Sequence[float] | None) -> None:
+        """Add a result to what Optuna knows; one that is not a number is a failure."""
+        if values is not None and not all(math.isfinite(value) for value in values):
+            values = None
+        failed = values is None
         state = optuna.trial.TrialState.FAIL if failed else optuna.trial.TrialState.COMPLETE
         self._told += 1
         if index in self._asked:
-            self._study.tell(self._asked[index], None if failed else value, state=state)
+            self._study.tell(self._asked[index], values, state=state)
             return
         spaces = {key: _distribution(self._sweep.space[key]) for key in point}
         self._study.add_trial(
             optuna.trial.create_trial(
                 params=dict(point),
                 distributions=spaces,
-                value=None if failed else value,
+                values=values,
                 state=state,
             )
         )
+
+
+def objectives(sweep: SweepConfig, base: Config) -> tuple[Objective, ...]:
+    """Return what the search minimises or maximises: its objectives, or the selection metric."""
+    given = tuple(Objective(goal.metric, goal.mode) for goal in sweep.objectives)
+    return given or (Objective(base.train.select_metric, base.train.select_mode),)
 
 
 def make_sampler(sweep: SweepConfig, base: Config) -> Sampler:

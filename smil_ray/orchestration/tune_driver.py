@@ -10,6 +10,7 @@ from smil_ray.config import Config
 from smil_ray.config_io import merge
 from smil_ray.orchestration.journal import BUDGET, Journal
 from smil_ray.orchestration.search_space import TrialSpec
+from smil_ray.orchestration.search_space_sampler import objectives
 from smil_ray.orchestration.tune_budget import Budget, devices_in_use
 from smil_ray.orchestration.tune_judges import restored_judge
 from smil_ray.orchestration.tune_outcome import outcome_line, read_outcome, sweep_figures
@@ -219,6 +220,7 @@ class SweepDriver:
             trials=tuple(sorted(records, key=lambda record: (record.index, record.repeat))),
             final=final,
             interrupted=interrupted,
+            objectives=objectives(self.sweep, self.base) if self.sweep.objectives else (),
             notes=self._notes(),
         )
         board.save(self.run.path)

@@ -1,5 +1,6 @@
 """Which trial comes next: the sampler's points, repeated over seeds, less what has ended."""
 
+import statistics
 from collections import deque
 
 from smil_ray.config import Config
@@ -93,7 +94,15 @@ class TrialQueue:
         group = [record for record in self.ended if record.index == index]
         if len(group) < self._sweep.repeats:
             return
-        values = [record.metric for record in group if record.is_ranked]
-        numbers = [value for value in values if value is not None]
-        mean = sum(numbers) / len(numbers) if numbers else None
-        self._sampler.tell(index, self._points[index], mean)
+        rows = [self._figures(record) for record in group if record.is_ranked]
+        whole = [row for row in rows if row is not None]
+        means = [statistics.fmean(column) for column in zip(*whole, strict=True)] or None
+        self._sampler.tell(index, self._points[index], means)
+
+    def _figures(self, record: TrialRecord) -> list[float] | None:
+        """Return a trial's figure for each objective, None where one is unknown."""
+        if not self._sweep.objectives:
+            return None if record.metric is None else [record.metric]
+        values = [record.value(goal.metric) for goal in self._sweep.objectives]
+        known = [value for value in values if value is not None]
+        return known if len(known) == len(values) else None

@@ -66,7 +66,8 @@ class TrialRecord:
 
     def value(self, metric: str) -> float | None:
         """Return a figure by its name: a validation metric or a cost, None where it is unknown."""
-        return self.costs.get(metric, self.metrics.get(metric))
+        totals = {"cost/seconds": self.seconds, "cost/device_hours": self.device_hours}
+        return {**self.metrics, **totals, **self.costs}.get(metric)
 
     @property
     def is_ranked(self) -> bool:

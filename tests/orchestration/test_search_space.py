@@ -163,7 +163,7 @@ def test_optuna_learns_where_the_metric_is_good() -> None:
         point = sampler.ask(index)
         assert point is not None
         value = abs(point["optim.learning_rate"] - 1e-3) + 0.01 * point["model.head.type"]
-        sampler.tell(index, point, value if index % 7 else None)
+        sampler.tell(index, point, [value] if index % 7 else None)
         late += [value] if index >= 10 else []
     assert sampler.ask(40) is None
     # By chance half of them would have the head that costs 0.01.
@@ -178,5 +178,5 @@ def test_optuna_takes_results_of_an_interrupted_sweep() -> None:
     second = make_sampler(search, base)
     for index, point in enumerate(known):
         assert point is not None
-        second.tell(index, point, float(index))
+        second.tell(index, point, [float(index)])
     assert second.ask(3) not in known

@@ -42,7 +42,7 @@ def start_next(driver: SweepDriver) -> str:
 def train(driver: SweepDriver, name: str, *values: float) -> bool:
     """Write and report epochs; return whether the trial may go on."""
     run = RunDir.open(driver.trial_folder(name))
-    done = len(run.read_metrics())
+    done = int(max((row["epoch"] for row in run.read_metrics()), default=0))
     goes_on = True
     for epoch, value in enumerate(values, start=done + 1):
         run.append_metrics(epoch, {METRIC: value}, epoch=float(epoch))

@@ -28,23 +28,23 @@ def names(*records: TrialRecord) -> list[str]:
 @pytest.mark.parametrize(
     ("first", "second", "answer"),
     [
-        ((1, 1), (2, 2), True),
-        ((1, 2), (2, 2), True),
-        ((1, 3), (2, 2), False),
-        ((2, 2), (2, 2), False),
-        ((2, 2), (1, 2), False),
+        ((1.0, 1.0), (2.0, 2.0), True),
+        ((1.0, 2.0), (2.0, 2.0), True),
+        ((1.0, 3.0), (2.0, 2.0), False),
+        ((2.0, 2.0), (2.0, 2.0), False),
+        ((2.0, 2.0), (1.0, 2.0), False),
     ],
 )
 def test_dominates_means_nowhere_worse_and_somewhere_better(
-    first: tuple[int, int], second: tuple[int, int], *, answer: bool
+    first: tuple[float, float], second: tuple[float, float], *, answer: bool
 ) -> None:
     assert dominates(first, second) is answer
 
 
-@pytest.mark.parametrize(("seed", "places"), itertools.product(range(4), (1, 2, 3)))
+@pytest.mark.parametrize(("seed", "places"), list(itertools.product(range(4), (1, 2, 3))))
 def test_front_equals_its_definition(seed: int, places: int) -> None:
     # Few distinct values, so that equal points and equal single values come up.
-    points = np.random.default_rng(seed).integers(0, 6, size=(60, places)).tolist()
+    points = np.random.default_rng(seed).integers(0, 6, size=(60, places)).astype(float).tolist()
     by_definition = [not any(dominates(other, point) for other in points) for point in points]
     assert on_front(points) == by_definition
 
