@@ -51,6 +51,20 @@ def folder_of(place: Path, real: Path, count: int) -> tuple[Path, Path, str]:
     return masked, bare, source
 
 
+def linked(folder: Path, target: Path, count: int) -> Path:
+    """Return a new folder of `count` entries that are links to those of `folder`."""
+    target.mkdir()
+    entries = find_entries(folder)
+    for index in range(count):
+        entry = entries[index % len(entries)]
+        name = f"m_{index:05d}"
+        (target / f"{name}.json").symlink_to(entry.json_path.resolve())
+        for path, suffix in ((entry.image_path, ".JPG"), (entry.mask_path, "_ID.png")):
+            if path is not None:
+                (target / f"{name}{suffix}").symlink_to(path.resolve())
+    return target
+
+
 def write_hull(entry: Entry, folder: Path) -> Path:
     """Write the convex hull of an entry's keypoints as an ID mask; return its path."""
     (sample,) = read_samples(entry, SmilModel.builtin()).samples

@@ -55,15 +55,29 @@ def build_regressor(
     n_betas: int,
     statistics: TargetStatistics,
     basis: ScaleBasis | None = None,
+    backbone: Backbone | None = None,
 ) -> "Regressor":
     """Return the network of `config` for a SMIL model with these sizes.
+
+    The head's initial weights depend on torch's generator as it is now, whether or not the
+    backbone draws from it as well.
+
+    Args:
+        config: Backbone, head and outputs.
+        n_joints: Joints of the SMIL model.
+        n_betas: Its shape coefficients.
+        statistics: What the outputs start from.
+        basis: The SMIL model's directions.
+        backbone: A backbone to share; None makes `config`'s own.
 
     Raises:
         ConfigError: See `build_backbone`; or a mode of joint scales or translations needs
             directions that the SMIL model does not have.
     """
     decoder = ParameterDecoder(config, n_joints, n_betas, statistics, basis)
-    backbone = build_backbone(config.backbone)
+    head_seed = int(torch.randint(2**62, ()))
+    backbone = build_backbone(config.backbone) if backbone is None else backbone
+    torch.manual_seed(head_seed)
     head = build_head(config.head, backbone.spec, decoder.layout.total)
     return Regressor(config, backbone, head, decoder)
 

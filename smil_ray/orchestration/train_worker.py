@@ -15,26 +15,19 @@ import torch
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.data.features_build import BuildHooks, BuildStoppedError
-from smil_ray.errors import CheckpointError
-from smil_ray.models.describe import describe
-from smil_ray.orchestration.train_worker_pictures import (
-    write_alignment_plot,
-    write_overlays,
-    write_plots,
-)
+from smil_ray.orchestration.train_recorder import Recorder, check_same_data, record_start
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.assemble import assemble, open_data
 from smil_ray.training.checkpoint_files import Checkpoint
 from smil_ray.training.checkpoint_folder import load_newest
 from smil_ray.training.features import with_cached_features
 from smil_ray.training.loop import fit
-from smil_ray.training.parts import Parts, SampleSource
-from smil_ray.training.reports import EpochReport, FitResult, Hooks, Predictions, Progress
+from smil_ray.training.parts import SampleSource
+from smil_ray.training.reports import EpochReport, FitResult, Hooks
 from smil_ray.training.world import World
 
 STOP_FILE = "stop_requested"
 """A file of this name in the run folder asks the workers for a checkpoint and an orderly end."""
-STATUS_EVERY_S = 2.0
 STOPPED_EARLY = "asked to stop while features were computed; resume to go on"
 
 OpenData = Callable[[Config, SmilModel], SampleSource]
@@ -77,12 +70,12 @@ def train_in_this_process(
         stop: Asked before each step whether to end with a checkpoint.
     """
     run, config = RunDir.open(job.run), job.config
-    with _threads(config, world), _sole_writer(run, world):
+    with compute_threads(config, world), _sole_writer(run, world):
         model = job.model or SmilModel.open(config.body.model)
         data = job.open_data(config, model)
         parts = assemble(config, data, model, world.device)
         resume = load_newest(run.checkpoints)
-        _check_same_data(resume, parts)
+        check_same_data(resume, parts)
         stop = stop or _StopFile(run)
         build = _build_hooks(world, display, stop)
         try:
@@ -96,10 +89,10 @@ def train_in_this_process(
         world.barrier()
         hooks = Hooks(report=report or _ignore, stop=stop)
         if world.is_first:
-            summary = _record_start(run, parts, resume)
+            summary = record_start(run, parts, resume)
             if announce is not None:
                 announce(summary)
-            hooks = _Recorder(run, config, parts, display).hooks(hooks)
+            hooks = Recorder(run, config, parts, display).hooks(hooks)
         return fit(parts, config, folder=run.path, hooks=hooks, resume=resume, world=world)
 
 
@@ -124,49 +117,6 @@ def _begun(resume: Checkpoint | None) -> tuple[int, int]:
     return resume.state["position"]["epoch"], resume.state["position"]["step"]
 
 
-class _Recorder:
-    """Writes what the loop says into the run folder."""
-
-    def __init__(
-        self, run: RunDir, config: Config, parts: Parts, display: Callable[[str], None] | None
-    ) -> None:
-        self._run = run
-        self._config = config
-        self._parts = parts
-        self._display = display
-        self._written = 0.0
-
-    def hooks(self, base: Hooks) -> Hooks:
-        return Hooks(
-            report=base.report,
-            log=self._log,
-            flush=self._run.sync_metrics,
-            progress=self._progress,
-            draw=self._draw,
-            stop=base.stop,
-        )
-
-    def _log(self, step: int, epoch: float, metrics: dict[str, float]) -> None:
-        self._run.append_metrics(step, metrics, epoch=epoch, sync=False)
-
-    def _progress(self, progress: Progress) -> None:
-        if self._display is not None:
-            self._display(progress.line())
-        if time.monotonic() - self._written >= STATUS_EVERY_S:
-            self._written = time.monotonic()
-            values = {k: v for k, v in vars(progress).items() if v is not None}
-            self._run.set_status("running", line=progress.line(), **values)
-
-    def _draw(self, predictions: Predictions | None) -> None:
-        run, model = self._run, self._parts.model
-        if predictions is not None:
-            write_overlays(predictions, model.skeleton, run.overlays)
-        if self._config.train.plots:
-            write_plots(run, self._config)
-            if predictions is not None:
-                write_alignment_plot(predictions, model, self._config.body, run.plots)
-
-
 class _StopFile:
     """Says whether the run folder holds the stop file, looking twice a second."""
 
@@ -183,46 +133,6 @@ class _StopFile:
         return self._found
 
 
-def _record_start(run: RunDir, parts: Parts, resume: Checkpoint | None) -> str:
-    """Write what is known before the first step; drop metrics that are going to be repeated.
-
-    Returns the size of the network in one line.
-    """
-    run.truncate_metrics(0 if resume is None else resume.meta["step"])
-    run.write_json("splits.json", parts.splits.names(parts.data.names))
-    size = describe(parts.regressor)
-    run.update_facts(
-        {
-            "data_hash": parts.data.content_hash,
-            "model_hash": parts.model.content_hash,
-            "input_size": parts.data.input_size,
-            "samples": {name: len(kept) for name, kept in vars(parts.splits).items()},
-            "network": {"summary": str(size), **size.as_dict()},
-            "device": str(parts.model.device),
-            "features": parts.feature_note,
-        }
-    )
-    run.set_status("running")
-    return str(size)
-
-
-def _check_same_data(resume: Checkpoint | None, parts: Parts) -> None:
-    if resume is None:
-        return
-    for name, found in (
-        ("data_hash", parts.data.content_hash),
-        ("model_hash", parts.model.content_hash),
-    ):
-        expected = resume.meta[name]
-        if found != expected:
-            raise CheckpointError(
-                f"Run {resume.path.parents[1]} cannot go on: its {name} differs",
-                expected=expected,
-                found=found,
-                remedy="give the same data and body model, or start a new run",
-            )
-
-
 @contextlib.contextmanager
 def _sole_writer(run: RunDir, world: World) -> Iterator[None]:
     with run.lock() if world.is_first else contextlib.nullcontext():
@@ -230,7 +140,7 @@ def _sole_writer(run: RunDir, world: World) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _threads(config: Config, world: World) -> Iterator[None]:
+def compute_threads(config: Config, world: World) -> Iterator[None]:
     """Compute with as many threads as the run's CPUs: sums depend on their number."""
     before = torch.get_num_threads()
     if world.device.type == "cpu":

@@ -11,11 +11,12 @@ from smil_ray.config import Config
 from smil_ray.core.batch import collate
 from smil_ray.core.frames import root_in_camera
 from smil_ray.data.dataset import SmilDataset
-from smil_ray.data.splits import Splits, split_indices
+from smil_ray.data.splits import Splits, share_of_groups, split_indices
 from smil_ray.errors import ConfigError
 from smil_ray.losses.objective import Objective
-from smil_ray.models.backbones import backbone_spec
-from smil_ray.models.regressor import ScaleBasis, TargetStatistics, build_regressor
+from smil_ray.models.backbones import Backbone, backbone_spec
+from smil_ray.models.regressor import Regressor, ScaleBasis, TargetStatistics, build_regressor
+from smil_ray.training.frozen_weights import FrozenWeights
 from smil_ray.training.parts import Parts, SampleSource
 
 STATISTICS_SAMPLES = 512
@@ -59,21 +60,55 @@ def assemble(
             needs what the body model lacks, or a split is empty.
     """
     model = model.to(device)
-    objective = Objective(model, config.loss, config.body, config.model)
-    objective.check(data.presence_counts())
+    objective = _objective(config, data, model)
     splits = _splits(config, data)
     statistics = target_statistics(data, splits.train)
     # Asking for the backbone's facts draws random numbers, but only the first time.
     backbone_spec(config.model.backbone.name, config.model.backbone.input_size)
+    regressor = _regressor(config, model, statistics)
+    frozen = FrozenWeights() if regressor.backbone.always_frozen else None
+    return Parts(regressor, objective, model, data, splits, statistics, frozen=frozen)
+
+
+def assemble_beside(first: Parts, config: Config) -> Parts:
+    """Return the parts of another run on the same data, frozen backbone and features.
+
+    Network and loss are what `assemble` would make of `config`; the rest is shared.
+
+    Args:
+        first: The parts of the run beside it.
+        config: May differ from that run's only as `packed.stream_of` allows.
+
+    Raises:
+        ConfigError: See `assemble`.
+    """
+    objective = _objective(config, first.data, first.model)
+    backbone = first.regressor.backbone
+    regressor = _regressor(config, first.model, first.statistics, backbone)
+    return replace(first, regressor=regressor, objective=objective)
+
+
+def _objective(config: Config, data: SampleSource, model: SmilModel) -> Objective:
+    objective = Objective(model, config.loss, config.body, config.model)
+    objective.check(data.presence_counts())
+    return objective
+
+
+def _regressor(
+    config: Config,
+    model: SmilModel,
+    statistics: TargetStatistics,
+    backbone: Backbone | None = None,
+) -> Regressor:
     torch.manual_seed(config.train.seed)
-    regressor = build_regressor(
+    return build_regressor(
         config.model,
         n_joints=model.n_joints,
         n_betas=model.n_betas,
         statistics=statistics,
         basis=ScaleBasis(model.scaledirs, model.transdirs),
+        backbone=backbone,
     )
-    return Parts(regressor, objective, model, data, splits, statistics)
 
 
 def target_statistics(data: SampleSource, train: np.ndarray) -> TargetStatistics:
@@ -108,4 +143,7 @@ def _splits(config: Config, data: SampleSource) -> Splits:
             found=f"none of {len(data.names)}",
             remedy="raise it",
         )
-    return replace(splits, train=splits.train[: settings.limit])
+    train = splits.train
+    if settings.train_fraction < 1:
+        train = share_of_groups(train, data.groups, settings.train_fraction, settings.split_seed)
+    return replace(splits, train=train[: settings.limit])

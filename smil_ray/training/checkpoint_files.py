@@ -3,11 +3,13 @@
 A checkpoint is a folder `checkpoints/epoch_0007` (`step_00000123` in the middle of an epoch):
 
 - `model.safetensors`: the weights to predict with (the running mean, if it is on)
+- `backbone.safetensors`: those of a backbone that is never trained; see `frozen_weights`
 - `state.pt`: everything else that a resume needs; plain tensors and numbers
 - `config.yaml`: the resolved configuration
 - `meta.json`: step, epoch, metrics, what the weights are for, checksums
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -26,8 +28,10 @@ from torch import Tensor
 from smil_ray.config import Config
 from smil_ray.config_io import to_yaml
 from smil_ray.errors import CheckpointError
+from smil_ray.training.frozen_weights import FrozenWeights, split
 
 WEIGHTS, STATE, META, CONFIG = "model.safetensors", "state.pt", "meta.json", "config.yaml"
+FROZEN = "backbone.safetensors"
 FORMAT = 1
 _UnpicklingError: type[Exception] = torch.serialization.pickle.UnpicklingError  # pyright: ignore
 
@@ -49,8 +53,17 @@ def save_checkpoint(
     state: Mapping[str, Any],
     config: Config,
     meta: Mapping[str, Any],
+    frozen: FrozenWeights | None = None,
 ) -> Path:
     """Write a checkpoint folder at `path` atomically, replacing an older one of that name.
+
+    Args:
+        path: The folder.
+        weights: The whole network's.
+        state: What else a resume needs.
+        config: The resolved configuration.
+        meta: The description.
+        frozen: Set if the backbone is never trained: where its weights are already.
 
     Raises:
         CheckpointError: The disk is full or the folder cannot be written; what was there stays.
@@ -59,26 +72,32 @@ def save_checkpoint(
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        plain = {
-            name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()
-        }
-        save_file(plain, partial / WEIGHTS)
-        torch.save(dict(state), partial / STATE)
+        sums = {}
+        if frozen is not None:
+            weights, backbone = split(weights)
+            if not frozen.link_to(partial / FROZEN):
+                save_file(_plain(backbone), partial / FROZEN)
+                frozen.sha256 = _sync_and_hash(partial / FROZEN)
+            sums[FROZEN] = frozen.sha256
+        save_file(_plain(weights), partial / WEIGHTS)
+        with (partial / STATE).open("wb") as file:
+            torch.save(dict(state), file)
         (partial / CONFIG).write_text(to_yaml(config), encoding="utf-8")
-        sums = {name: _sync_and_hash(partial / name) for name in (WEIGHTS, STATE, CONFIG)}
+        sums |= {name: _sync_and_hash(partial / name) for name in (WEIGHTS, STATE, CONFIG)}
         text = json.dumps({"format": FORMAT, **meta, "sha256": sums}, indent=2)
         (partial / META).write_text(text, encoding="utf-8")
         _sync_and_hash(partial / META)
         _sync_folder(partial)
         _replace_folder(partial, path)
     except (OSError, RuntimeError, SafetensorError) as error:
-        # torch.save and safetensors wrap "no space left" in errors of their own.
         raise CheckpointError(
-            f"Checkpoint {path} cannot be written: {error}",
+            f"Checkpoint {path} cannot be written: {_reason(error)}",
             remedy="free space or choose another run.output_dir, then resume the run",
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    if frozen is not None:
+        frozen.path = path / FROZEN
     return path
 
 
@@ -95,13 +114,14 @@ def load_checkpoint(path: str | Path, *, with_state: bool = True) -> Checkpoint:
     path = Path(path)
     meta = read_meta(path)
     try:
-        for name in (WEIGHTS, CONFIG, *((STATE,) if with_state else ())):
+        parts = [WEIGHTS, *([FROZEN] if FROZEN in meta["sha256"] else [])]
+        for name in (*parts, CONFIG, *((STATE,) if with_state else ())):
             if _hash(path / name) != meta["sha256"][name]:
                 raise CheckpointError(
                     f"Checkpoint file {path / name} is damaged: its checksum differs",
                     remedy="use another checkpoint of the run",
                 )
-        weights = load_file(path / WEIGHTS)
+        weights = {k: v for name in parts for k, v in load_file(path / name).items()}
         state: dict[str, Any] = {}
         if with_state:
             state = torch.load(path / STATE, map_location="cpu", weights_only=True)
@@ -110,6 +130,10 @@ def load_checkpoint(path: str | Path, *, with_state: bool = True) -> Checkpoint:
     except (_UnpicklingError, zipfile.BadZipFile, EOFError) as error:
         raise CheckpointError(f"Checkpoint file {path / STATE} cannot be read: {error}") from error
     return Checkpoint(path, weights, state, meta)
+
+
+def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
 
 
 def read_meta(path: Path) -> dict[str, Any]:
@@ -136,6 +160,20 @@ def _replace_folder(source: Path, target: Path) -> None:
     source.rename(target)
     _sync_folder(target.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _reason(error: BaseException) -> str:
+    """Return why a file could not be written: the system's own word for it where there is one."""
+    # torch.save and safetensors wrap "no space left" in errors of their own, or hide it.
+    full = os.strerror(errno.ENOSPC)
+    cause: BaseException | None = error
+    while cause is not None:
+        if full in str(cause):
+            return full
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error).partition("\n")[0]
 
 
 def _sync_and_hash(path: Path) -> str:

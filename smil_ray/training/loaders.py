@@ -1,5 +1,6 @@
 """Batches of a split: in the run's seeded order for training, in file order for validation."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -7,19 +8,21 @@ import torch
 from torch.utils.data import DataLoader
 
 from smil_ray.config import Config
-from smil_ray.core.batch import collate
+from smil_ray.core.batch import Batch, collate
 from smil_ray.data.augment import AugmentedView, Augmenter
 from smil_ray.data.features import FeatureCache, FeatureView, unchanged
 from smil_ray.errors import ConfigError
 from smil_ray.losses.curriculum import used_terms
+from smil_ray.training.parcel import Parcel, ParcelLoader, pack
 from smil_ray.training.parts import Parts
 from smil_ray.training.sampler import EpochBatches
 from smil_ray.training.world import World
 
+Batches = DataLoader[Any] | ParcelLoader
+"""An iterable of batches, with a length."""
 
-def train_loader(
-    parts: Parts, config: Config, world: World
-) -> tuple[DataLoader[Any], EpochBatches]:
+
+def train_loader(parts: Parts, config: Config, world: World) -> tuple[Batches, EpochBatches]:
     """Return the training batches of this process and the sampler that sets their position."""
     follow = None
     if parts.features is not None:
@@ -42,7 +45,7 @@ def train_loader(
     return _loader(view, config, batch_sampler=sampler), sampler
 
 
-def val_loader(parts: Parts, config: Config, world: World) -> DataLoader[Any]:
+def val_loader(parts: Parts, config: Config, world: World) -> Batches:
     """Return this process's share of the validation split.
 
     Raises:
@@ -73,15 +76,22 @@ def _cached(cache: FeatureCache, parts: Parts, config: Config, indices: Any) -> 
     )
 
 
-def _loader(view: Any, config: Config, **batching: Any) -> DataLoader[Any]:
+def _loader(view: Any, config: Config, **batching: Any) -> Batches:
     workers = config.data.loader_workers
-    collated = partial(collate, reference_frame=config.model.reference_frame)
-    return DataLoader(
+    made = unchanged
+    if not isinstance(view, FeatureView):
+        made = partial(collate, reference_frame=config.model.reference_frame)
+    loader = DataLoader(
         view,
-        collate_fn=unchanged if isinstance(view, FeatureView) else collated,
+        collate_fn=partial(_packed, made) if workers else made,
         num_workers=workers,
         persistent_workers=workers > 0,
         # Without a generator of its own, each pass over a loader draws from torch's global one.
         generator=torch.Generator(),
         **batching,
     )
+    return ParcelLoader(loader) if workers else loader
+
+
+def _packed(make: Callable[[Any], Batch], samples: Any) -> Parcel:
+    return pack(make(samples))

@@ -4,11 +4,9 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterator
 
 import torch
 
-from smil_ray.core.batch import Batch
 from smil_ray.training.reports import Progress
 from smil_ray.training.state import Position
 
@@ -18,24 +16,29 @@ RSS_PER_GIB = 2**30 if sys.platform == "darwin" else 2**20
 
 
 class Pace:
-    """Counts steps, samples and waiting time since the epoch began in this process."""
+    """Counts steps, samples and waiting time of one run since its epoch began."""
 
     def __init__(self, device: torch.device) -> None:
         self.losses: dict[str, float] = {}
         self._device = device
         self._shown = 0.0
-        self._restart()
+        self.restart()
 
-    def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Yield batches and count the time that was spent waiting for them."""
-        self._restart()
-        while True:
-            began = time.perf_counter()
-            batch = next(batches, None)
-            self._waited += time.perf_counter() - began
-            if batch is None:
-                return
-            yield batch
+    def restart(self) -> None:
+        """Begin to count anew: an epoch begins."""
+        self._began, self._cpu_began = time.perf_counter(), time.process_time()
+        self._waited = self._away = self._cpu_away = 0.0
+        self._steps = self._samples = 0
+
+    def pause(self) -> None:
+        """Stop the clocks: somebody else reads a batch, or trains another run."""
+        self._left, self._cpu_left = time.perf_counter(), time.process_time()
+
+    def resume(self, waited: float) -> None:
+        """Let the clocks go on; of the pause, `waited` seconds were spent for this run."""
+        self._away += time.perf_counter() - self._left - waited
+        self._cpu_away += max(0.0, time.process_time() - self._cpu_left - waited)
+        self._waited += waited
 
     def count(self, samples: int) -> None:
         """Count one step of `samples` samples, over all processes."""
@@ -49,7 +52,7 @@ class Pace:
     def progress(self, position: Position, epochs: int, steps_per_epoch: int) -> Progress:
         """Return the state of affairs for people."""
         self._shown = time.perf_counter()
-        elapsed = self._shown - self._began
+        elapsed = self._shown - self._began - self._away
         rate = self._steps / elapsed
         steps = epochs * steps_per_epoch
         return Progress(
@@ -71,13 +74,13 @@ class Pace:
         `system/cpu_cores` is how many cores this process kept busy, `system/load_1min` how many
         processes of the whole machine wanted one.
         """
-        elapsed = time.perf_counter() - self._began
+        elapsed = time.perf_counter() - self._began - self._away
         used = resource.getrusage(resource.RUSAGE_SELF)
         metrics = {
             "train/epoch/seconds": elapsed,
             "train/epoch/samples_per_s": self._samples / elapsed,
             "train/epoch/data_wait_share": self._waited / elapsed,
-            "system/cpu_cores": (time.process_time() - self._cpu_began) / elapsed,
+            "system/cpu_cores": self._cpu_seconds() / elapsed,
             "system/load_1min": os.getloadavg()[0],
             "system/peak_memory_gib": used.ru_maxrss / RSS_PER_GIB,
         }
@@ -89,8 +92,5 @@ class Pace:
             return None
         return torch.cuda.max_memory_allocated(self._device) / 2**30
 
-    def _restart(self) -> None:
-        self._began = time.perf_counter()
-        self._cpu_began = time.process_time()
-        self._waited = 0.0
-        self._steps = self._samples = 0
+    def _cpu_seconds(self) -> float:
+        return time.process_time() - self._cpu_began - self._cpu_away

@@ -12,6 +12,7 @@ from smil_ray.data.features import FeatureCache
 from smil_ray.data.splits import Splits
 from smil_ray.losses.objective import Objective
 from smil_ray.models.regressor import Regressor, TargetStatistics
+from smil_ray.training.frozen_weights import FrozenWeights
 
 
 @runtime_checkable
@@ -77,6 +78,7 @@ class Parts:
         statistics: Means of the training split that the network's outputs start from.
         features: Cached features to train on in place of pictures.
         feature_note: Which caches these are, or why there are none.
+        frozen: Where the backbone's weights are on the disk, if it is never trained.
     """
 
     regressor: Regressor
@@ -87,3 +89,4 @@ class Parts:
     statistics: TargetStatistics
     features: CachedFeatures | None = None
     feature_note: str = "not cached"
+    frozen: FrozenWeights | None = None

@@ -19,6 +19,7 @@ class Saver:
         self._state = state
         self._config = config
         self._folder = folder
+        self._frozen = parts.frozen
         self._about = {
             "n_joints": parts.model.n_joints,
             "n_betas": parts.model.n_betas,
@@ -57,6 +58,7 @@ class Saver:
                 weights=self._state.weights(),
                 state=self._state.state(),
                 config=self._config,
+                frozen=self._frozen,
                 meta={
                     "step": position.step,
                     "epoch": position.epoch,

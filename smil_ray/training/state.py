@@ -109,7 +109,11 @@ class TrainingState:
             if self.ema is not None:
                 self.ema.module.load_state_dict(checkpoint.weights)
                 self.ema.n_averaged.fill_(state["trained"]["n"])
+            decays = [group["weight_decay"] for group in self.optimizer.param_groups]
             self.optimizer.load_state_dict(state["optimizer"])
+            # The configuration holds also where the checkpoint's run had another one.
+            for group, decay in zip(self.optimizer.param_groups, decays, strict=True):
+                group["weight_decay"] = decay
             self.precision.load_state_dict(state["precision"])
             self.position = Position(**state["position"])
         except (KeyError, RuntimeError, ValueError, TypeError) as error:

@@ -1,38 +1,41 @@
 """Validation: metrics that no curriculum changes, unweighted losses, and pictures' contents."""
 
-from collections.abc import Iterable
+from collections.abc import Generator
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from smil_ray.config import Config
-from smil_ray.core.batch import Batch, collate
+from smil_ray.core.batch import collate
 from smil_ray.training.metrics import MetricSums
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import Predictions
 from smil_ray.training.state import TrainingState
 from smil_ray.training.step import forward
+from smil_ray.training.stream import Delivery, Want
 
 
-@torch.no_grad()
-def validate(
-    state: TrainingState, parts: Parts, config: Config, batches: Iterable[Batch]
-) -> dict[str, float]:
-    """Return `val/...` metrics and unweighted `val/loss/...` terms over all processes.
+def validation(
+    state: TrainingState, parts: Parts, config: Config, n_batches: int
+) -> Generator[Want, Delivery, dict[str, float]]:
+    """Ask for the validation batches; end with metrics and unweighted loss terms.
 
-    Loss terms are means over samples of batch means; metrics are exact sums.
+    These are `val/...` and `val/loss/...` over all processes. Loss terms are means over samples
+    of batch means; metrics are exact sums.
     """
     device, epoch = state.world.device, float(state.position.epoch + 1)
     network = state.predictor.eval()
     sums = MetricSums(parts.model.skeleton, parts.data.input_size, config.body)
     losses: dict[str, Tensor] = {}
     count = torch.zeros((), dtype=torch.float64, device=device)
-    for cpu_batch in batches:
-        batch = cpu_batch.to(device)
-        params = forward(state, network, batch)
-        sums.add(params, batch, parts.model)
-        terms = parts.objective(params, batch, epoch).terms
+    for number in range(n_batches):
+        delivery = yield Want(state.position.epoch, "1_val", number)
+        batch = delivery.batch.to(device)
+        with torch.no_grad():
+            params = forward(state, network, batch)
+            sums.add(params, batch, parts.model)
+            terms = parts.objective(params, batch, epoch).terms
         for name, value in terms.items():
             losses[name] = losses.get(name, 0.0) + value.double() * batch.size
         count += batch.size

@@ -1,6 +1,8 @@
 import errno
 import json
 import logging
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from smil_ray.config import Config
 from smil_ray.errors import CheckpointError
 from smil_ray.training import checkpoint_files
 from smil_ray.training.checkpoint_files import (
+    FROZEN,
     META,
     STATE,
     WEIGHTS,
@@ -17,6 +20,7 @@ from smil_ray.training.checkpoint_files import (
     save_checkpoint,
 )
 from smil_ray.training.checkpoint_folder import best_entry, entries, last_entry, load_newest, prune
+from smil_ray.training.frozen_weights import FrozenWeights
 
 
 def save(folder: Path, epoch: int, value: float | None = None) -> Path:
@@ -129,3 +133,77 @@ def test_save_on_a_full_disk_leaves_the_old_and_says_so(
         save(tmp_path, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["epoch_0001"]
     assert load_newest(tmp_path) is not None
+
+
+@pytest.mark.parametrize("kilobytes", [16, 48, 80, 88])
+def test_save_on_a_disk_that_fills_up_says_so_and_leaves_nothing_half(
+    small_disk: Callable[[int], Path], kilobytes: int
+) -> None:
+    """Full at the weights (40 kB), the training state (40 kB) or the small files behind them."""
+    folder = small_disk(kilobytes)
+    with pytest.raises(CheckpointError) as caught:
+        save_checkpoint(
+            folder / "epoch_0001",
+            weights={"w": torch.ones(10_000)},
+            state={"moments": [torch.ones(10_000)], "position": {"step": 10}},
+            config=Config(),
+            meta={"step": 10, "epoch": 1, "select_value": 1.0, "metrics": {}},
+        )
+    assert "epoch_0001 cannot be written: No space left on device" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert list(folder.iterdir()) == []
+
+
+def test_index_that_finds_the_disk_full_is_one_sentence_and_checkpoints_stay(
+    small_disk: Callable[[int], Path],
+) -> None:
+    folder = small_disk(64)
+    save(folder, 1)
+    (folder / "somebody_elses.bin").write_bytes(bytes(shutil.disk_usage(folder).free))
+    with pytest.raises(CheckpointError, match=r"index\.json cannot be written: No space left"):
+        prune(folder, "min", keep_best=1)
+    found = load_newest(folder)
+    assert found is not None
+    assert found.path.name == "epoch_0001"
+
+
+def save_frozen(folder: Path, epoch: int, frozen: FrozenWeights) -> Path:
+    return save_checkpoint(
+        folder / f"epoch_{epoch:04d}",
+        weights={"backbone.a": torch.arange(4.0), "head.w": torch.full((3,), float(epoch))},
+        state={},
+        config=Config(),
+        meta={"step": epoch, "epoch": epoch},
+        frozen=frozen,
+    )
+
+
+def test_frozen_backbone_is_on_the_disk_once_and_in_every_checkpoint(tmp_path: Path) -> None:
+    frozen = FrozenWeights()
+    first, second = (save_frozen(tmp_path, epoch, frozen) for epoch in (1, 2))
+    assert (first / FROZEN).stat().st_ino == (second / FROZEN).stat().st_ino
+    prune(tmp_path, "min", 1)
+    shutil.rmtree(first)
+    found = load_checkpoint(second).weights
+    assert found["backbone.a"].tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert found["head.w"].tolist() == [2.0] * 3
+
+
+def test_frozen_backbone_is_copied_where_the_file_system_has_no_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    frozen = FrozenWeights()
+    first, second = (save_frozen(tmp_path, epoch, frozen) for epoch in (1, 2))
+    assert (first / FROZEN).stat().st_ino != (second / FROZEN).stat().st_ino
+    assert set(load_checkpoint(second).weights) == {"backbone.a", "head.w"}
+
+
+def test_frozen_backbone_that_is_damaged_is_named(tmp_path: Path) -> None:
+    path = save_frozen(tmp_path, 1, FrozenWeights())
+    (path / FROZEN).write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match=FROZEN):
+        load_checkpoint(path)

@@ -1,0 +1,203 @@
+"""Many runs in one process on one stream of cached features; each ends as it would alone.
+
+A head on a frozen backbone is small: most of the time of a run goes into reading, starting up and
+keeping books. Runs that see the same batches in the same order share all of that. Every run takes
+its steps through the very code that it takes alone, one after the other on each batch, with its
+own seeds, loss, optimiser, checkpoints and metrics, so that the results are equal to the bit.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from smil_ray.config import Config
+from smil_ray.losses.curriculum import used_terms
+from smil_ray.training.checkpoint_files import Checkpoint
+from smil_ray.training.loop import SINGLE, reproducible
+from smil_ray.training.parts import Parts
+from smil_ray.training.reports import FitResult, Hooks
+from smil_ray.training.run import Steps, TrainingRun
+from smil_ray.training.step import NonFiniteStepError, non_finite_error
+from smil_ray.training.stream import BatchStream, Delivery, Want
+from smil_ray.training.world import World
+
+OWN_SETTINGS: dict[str, tuple[str, ...]] = {
+    "model": ("head", "rotation_representation", "joint_scales", "joint_translations"),
+    "loss": (),
+    "optim": (),
+    "train": (),
+    "run": (),
+    "tracking": (),
+}
+"""What may differ between runs of a pack: whole sections (empty), or entries of a section."""
+SHARED_SETTINGS: dict[str, tuple[str, ...]] = {"train": ("seed", "deterministic")}
+"""What may not, within those sections: the seed sets the order of the samples."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a pack.
+
+    Attributes:
+        parts: Its network and loss; data and features are those of the whole pack.
+        config: Its resolved configuration.
+        folder: Its run folder.
+        hooks: What to call on its way.
+        resume: Where it goes on; None starts anew.
+    """
+
+    parts: Parts
+    config: Config
+    folder: Path
+    hooks: Hooks
+    resume: Checkpoint | None = None
+
+
+@dataclass(frozen=True)
+class MemberEnd:
+    """How a member ended; its share of the time of the pack, in seconds."""
+
+    result: FitResult | None
+    error: Exception | None
+    seconds: float
+
+
+def stream_of(config: Config) -> str | None:
+    """Return what runs must have in common to be packed, as a hash; None if a run cannot be.
+
+    Only a run whose backbone is always frozen and whose features may be cached can be.
+    """
+    is_frozen = config.model.backbone.freeze is True
+    augment = config.data.augment.enabled and config.data.feature_views == 0
+    if not is_frozen or config.data.feature_cache == "off" or augment:
+        return None
+    plain = config.model_dump(mode="json")
+    shared: dict[str, Any] = {}
+    for section, values in plain.items():
+        own = OWN_SETTINGS.get(section)
+        if own is None:
+            shared[section] = values
+        elif own:
+            shared[section] = {k: v for k, v in values.items() if k not in own}
+        else:
+            kept = SHARED_SETTINGS.get(section, ())
+            shared[section] = {k: v for k, v in values.items() if k in kept}
+    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def fit_packed(
+    members: Sequence[Member],
+    ended: Callable[[int, MemberEnd], None],
+    *,
+    tolerated: tuple[type[Exception], ...] = (),
+    world: World = SINGLE,
+) -> None:
+    """Train every member to its end; a member that fails leaves the others alone.
+
+    Args:
+        members: Runs with the same `stream_of` and the same cached features.
+        ended: Called with a member's number when it ends.
+        tolerated: Errors that end only the member that raises them.
+        world: The device; packs have one process.
+    """
+    if not members:
+        return
+    with reproducible(members[0].config.train.deterministic):
+        _Pack(members, ended, (*tolerated, NonFiniteStepError), world).to_the_end()
+
+
+class _Pack:
+    """The members under way, what each wants next, and the time each has cost."""
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        ended: Callable[[int, MemberEnd], None],
+        tolerated: tuple[type[Exception], ...],
+        world: World,
+    ) -> None:
+        self._members = members
+        self._ended = ended
+        self._tolerated = tolerated
+        self._world = world
+        self._stream = BatchStream(members[0].parts, _stream_config(members), world)
+        self._steps: dict[int, Steps] = {}
+        self._wants: dict[int, Want] = {}
+        self._seconds = dict.fromkeys(range(len(members)), 0.0)
+
+    def to_the_end(self) -> None:
+        for number in range(len(self._members)):
+            self._advance(number, None)
+        while self._wants:
+            # The hindmost first: those that were resumed earlier catch up and then go along.
+            want = min(self._wants.values())
+            waiting = [number for number, own in self._wants.items() if own == want]
+            delivery = self._stream.take(want)
+            batch = delivery.batch.to(self._world.device)
+            share = delivery.waited / len(waiting)
+            for number in waiting:
+                self._seconds[number] += share
+                self._advance(number, Delivery(batch, share))
+
+    def _advance(self, number: int, delivery: Delivery | None) -> None:
+        """Let a member go on to its next batch, or to its end."""
+        began = time.perf_counter()
+        result, error = None, None
+        try:
+            if delivery is None:
+                self._steps[number] = self._begin(number)
+                self._wants[number] = next(self._steps[number])
+            else:
+                self._wants[number] = self._steps[number].send(delivery)
+        except StopIteration as end:
+            result = end.value
+        except self._tolerated as problem:
+            error = problem
+            if isinstance(problem, NonFiniteStepError):
+                error = non_finite_error(problem, self._members[number].folder)
+        self._seconds[number] += time.perf_counter() - began
+        if result is not None or error is not None:
+            self._wants.pop(number, None)
+            self._steps.pop(number, None)
+            self._ended(number, MemberEnd(result, error, self._seconds[number]))
+
+    def _begin(self, number: int) -> Steps:
+        member = self._members[number]
+        torch.manual_seed(member.config.train.seed)
+        run = TrainingRun(
+            member.parts,
+            member.config,
+            member.folder,
+            member.hooks,
+            self._world,
+            self._stream.counts,
+        )
+        if member.resume is not None:
+            run.restore(member.resume)
+        return run.steps()
+
+
+def _stream_config(members: Sequence[Member]) -> Config:
+    """Return the settings of the common stream: with masks if any member needs them."""
+
+    def needs_masks(member: Member) -> bool:
+        return "silhouette" in used_terms(member.config.loss)
+
+    return next(filter(needs_masks, members), members[0]).config
+
+
+def in_packs(streams: Sequence[str | None], size: int) -> Iterator[list[int]]:
+    """Yield the numbers of runs that go together, at most `size` at once, in their order."""
+    left = list(range(len(streams)))
+    while left:
+        first = left[0]
+        alike = [n for n in left if streams[n] is not None and streams[n] == streams[first]]
+        pack = alike[:size] or [first]
+        left = [n for n in left if n not in pack]
+        yield pack

@@ -1,0 +1,99 @@
+"""Batches of both splits by epoch and number, for one run or for many that share them."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Literal, NamedTuple
+
+from smil_ray.config import Config
+from smil_ray.core.batch import Batch
+from smil_ray.training.loaders import train_loader, val_loader
+from smil_ray.training.parts import Parts
+from smil_ray.training.world import World
+
+SPLITS = ("0_train", "1_val")
+
+
+class Want(NamedTuple):
+    """The batch that a run needs to go on. Wants compare in the order in which a run has them.
+
+    Attributes:
+        epoch: Finished epochs.
+        split: `0_train` or `1_val`: training comes first.
+        number: Number of the batch within the epoch's pass over the split.
+    """
+
+    epoch: int
+    split: Literal["0_train", "1_val"]
+    number: int
+
+
+class Delivery(NamedTuple):
+    """A batch, and how many seconds its run spent waiting for it."""
+
+    batch: Batch
+    waited: float
+
+
+class BatchCounts(NamedTuple):
+    """Batches of a whole epoch and of a pass over the validation split, in this process."""
+
+    train: int
+    val: int
+
+
+class BatchStream:
+    """Reads batches in the order in which they are asked for, one ahead of the run in a thread.
+
+    Args:
+        parts: The data and its splits.
+        config: Of these the settings of data, seed and reference frame count.
+        world: The processes of the run.
+    """
+
+    def __init__(self, parts: Parts, config: Config, world: World) -> None:
+        self._train, self._sampler = train_loader(parts, config, world)
+        self._val = val_loader(parts, config, world)
+        self._open: dict[str, Iterator[Batch]] = {}
+        self._ahead: dict[str, tuple[Want, Future[Batch | None]]] = {}
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="batches")
+
+    @property
+    def counts(self) -> BatchCounts:
+        """How many batches there are."""
+        return BatchCounts(len(self._sampler), len(self._val))
+
+    def take(self, want: Want) -> Delivery:
+        """Return a batch; the next one of a pass comes from where the reader stands.
+
+        Raises:
+            RuntimeError: A pass has no such batch.
+            DataError: A sample cannot be read.
+        """
+        began = time.perf_counter()
+        expected, coming = self._ahead.get(want.split, (None, None))
+        if coming is None or expected != want:
+            if coming is not None:
+                coming.exception()  # Nobody wants it any more; but two must not read at once.
+            self._start(want)
+            coming = self._read(want.split)
+        batch = coming.result()
+        if batch is None:
+            raise RuntimeError(f"the data loader ended before {want}")
+        self._ahead.pop(want.split, None)
+        following = want._replace(number=want.number + 1)
+        if following.number < self.counts[SPLITS.index(want.split)]:
+            self._ahead[want.split] = (following, self._read(want.split))
+        return Delivery(batch, time.perf_counter() - began)
+
+    def _read(self, split: str) -> "Future[Batch | None]":
+        return self._reader.submit(next, self._open[split], None)
+
+    def _start(self, want: Want) -> None:
+        if want.split == "0_train":
+            self._sampler.set_position(want.epoch, want.number)
+            self._open[want.split] = iter(self._train)
+            return
+        self._open[want.split] = iter(self._val)
+        for _ in range(want.number):
+            next(self._open[want.split], None)

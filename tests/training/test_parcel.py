@@ -1,0 +1,58 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from memory_data import MemoryData, tiny_config
+
+from smil_ray.body.smil_model import SmilModel
+from smil_ray.core.batch import Batch, Sample, collate
+from smil_ray.training.assemble import assemble
+from smil_ray.training.loaders import train_loader
+from smil_ray.training.parcel import ALIGNMENT, pack, unpack
+from smil_ray.training.world import World
+
+
+def assert_same(found: Batch, expected: Batch) -> None:
+    assert found.names == expected.names
+    assert found.reference_frame == expected.reference_frame
+    assert set(found.presence) == set(expected.presence)
+    for name, value in expected.presence.items():
+        assert torch.equal(found.presence[name], value)
+    for name, value in expected.target.as_dict().items():
+        torch.testing.assert_close(getattr(found.target, name), value, equal_nan=True)
+    for name, value in vars(expected).items():
+        if isinstance(value, torch.Tensor):
+            other = getattr(found, name)
+            assert other.dtype == value.dtype
+            torch.testing.assert_close(other, value, equal_nan=True, rtol=0, atol=0)
+        elif value is None:
+            assert getattr(found, name) is None
+
+
+@pytest.mark.parametrize("frame", ["camera", "root"])
+def test_parcel_gives_the_batch_back(samples: list[Sample], frame: str) -> None:
+    batch = collate(samples[:3], frame)
+    assert_same(unpack(pack(batch)), batch)
+
+
+def test_parcel_keeps_odd_sizes_and_types_apart(samples: list[Sample]) -> None:
+    mask = torch.arange(3 * 5 * 7, dtype=torch.uint8).reshape(3, 1, 5, 7)
+    tokens = torch.randn(3, 11).half()
+    batch = replace(collate(samples[:3]), image=None, mask=mask, tokens=tokens)
+    parcel = pack(batch)
+    assert all(place.start % ALIGNMENT == 0 for place in parcel.places)
+    assert_same(unpack(parcel), batch)
+
+
+def test_loader_processes_give_what_this_process_would(
+    insect: SmilModel, data: MemoryData
+) -> None:
+    found = []
+    for workers in (0, 1):
+        config = tiny_config(data={"loader_workers": workers})
+        loader, sampler = train_loader(assemble(config, data, insect), config, World())
+        sampler.set_position(1)
+        found.append(list(loader))
+    assert len(found[0]) == len(found[1]) == 2
+    for here, there in zip(*found, strict=True):
+        assert_same(there, here)
