@@ -123,3 +123,13 @@ def test_command_fails_where_a_sample_is_wrong_and_draws_what_it_found(
     capsys.readouterr()
     assert main(["check-ground-truth", "--data", str(folder), "--test_3d_keypoints"]) == 0
     assert "4 of 4 samples passed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("rest", "code"), [("auto", 0), ("regressed", 0), ("static", 1)])
+def test_command_poses_with_the_rest_joints_that_were_asked_for(
+    folder: Path, rest: str, code: int
+) -> None:
+    """The built-in data have joints that follow the shape, so that static ones miss them."""
+    command = ["check-ground-truth", "--data", str(folder), "--test-3d-keypoints"]
+    tolerance = ["--tolerance-3d-keypoints", "0.01"]
+    assert main([*command, *tolerance, "--rest-joints", rest]) == code
