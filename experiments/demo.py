@@ -111,12 +111,12 @@ def _search(data: Path, output: Path, console: Console) -> Path:
     from smil_ray.orchestration.tune_job import SweepHooks, run_sweep
     from smil_ray.results.ranking_table import ranking_table
     from smil_ray.results.report import write_report
-    from smil_ray.results.report_winner import evaluate_winner, sample_errors
+    from smil_ray.results.report_winner import evaluate_winner, measure_samples
 
     console.rule("4. experiments/tune_backbones.py: search, then train the winner on")
     hooks = SweepHooks(
         evaluate=evaluate_winner,
-        sample_errors=sample_errors,
+        sample_errors=measure_samples,
         report=write_report,
         notify=lambda line: console.print(line, highlight=False, markup=False),
     )

@@ -66,6 +66,7 @@ def _train(arguments: argparse.Namespace) -> int:
     # Imported late, so that --help answers at once.
     from smil_ray.orchestration.train_job import TrainOptions, run_training
     from smil_ray.orchestration.train_job_resume import Start, choose_start
+    from smil_ray.tracking.cost import recorded_cost
     from smil_ray.tracking.run_dir import RunDir
     from smil_ray.tracking.sync import track_run
 
@@ -81,7 +82,7 @@ def _train(arguments: argparse.Namespace) -> int:
     else:
         run = RunDir.open(start.resume)
     sys.stdout.write(f"run folder: {run.path}\n")
-    with track_run(run.path, config.tracking):
+    with track_run(run.path, config.tracking), recorded_cost(run, config):
         outcome = run_training(
             config,
             address=arguments.address,

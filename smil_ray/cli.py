@@ -9,16 +9,26 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from smil_ray import __version__, cli_cache, cli_data, cli_inspect, cli_model, cli_results
+from smil_ray import (
+    __version__,
+    cli_cache,
+    cli_compare,
+    cli_data,
+    cli_inspect,
+    cli_model,
+    cli_results,
+    cli_runs,
+)
 from smil_ray.cli_exit import exit_code
 
+MODULES = (cli_data, cli_cache, cli_inspect, cli_model, cli_results, cli_compare, cli_runs)
 EPILOG = """\
 from images to a trained network:
   smil-ray synth demo_data --samples 400          make a data set in replicAnt's format
   smil-ray doctor demo_data                       what a trainer would trip over
   smil-ray preprocess demo_data demo.h5           JSON + images to one HDF5 file
   python experiments/tune_backbones.py --data demo.h5
-  mlflow ui                                       compare
+  smil-ray compare runs/SWEEP                     which is best, and how sure that is
   smil-ray evaluate RUN --data demo.h5            metrics beside two baselines
   smil-ray predict RUN photo.jpg --out results    parameters and overlay
 """
@@ -41,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"smil-ray {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (cli_data, cli_cache, cli_inspect, cli_model, cli_results):
+    for module in MODULES:
         module.add_commands(commands)
     return parser
 

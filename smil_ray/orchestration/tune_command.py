@@ -109,7 +109,7 @@ def _tune(arguments: argparse.Namespace) -> int:
     from smil_ray.orchestration.cluster import start_ray
     from smil_ray.orchestration.tune_job import SLOTS, TRIAL_SLOT, SweepHooks, run_sweep
     from smil_ray.results.report import write_report
-    from smil_ray.results.report_winner import evaluate_winner, sample_errors
+    from smil_ray.results.report_winner import evaluate_winner, measure_samples
 
     with start_ray(arguments.address, resources={TRIAL_SLOT: SLOTS}, dashboard=True):
         data = arguments.data or base.data.path
@@ -124,7 +124,7 @@ def _tune(arguments: argparse.Namespace) -> int:
             output_dir=arguments.output,
             hooks=SweepHooks(
                 evaluate=evaluate_winner,
-                sample_errors=sample_errors,
+                sample_errors=measure_samples,
                 report=write_report,
                 notify=lambda line: console.print(escape(line)),
             ),

@@ -18,6 +18,7 @@ from smil_ray.orchestration.tune_queue import TrialQueue
 from smil_ray.orchestration.tune_resources import TrialPlan
 from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord
 from smil_ray.sweep_config import SweepConfig
+from smil_ray.tracking.cost import write_cost
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync import RunSync, Syncer
 from smil_ray.tracking.sync_run import read_status
@@ -198,6 +199,7 @@ class SweepDriver:
             reason=failure or trial.stop_reason,
         )
         record = self.journal.records()[name]
+        write_cost(RunDir(trial.folder), record.seconds, record.device_hours, record.costs)
         self.queue.end(record)
         if record.status in ("failed", "stopped"):
             RunDir(trial.folder).set_status(record.status, record.reason)

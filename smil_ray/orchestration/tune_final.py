@@ -1,7 +1,6 @@
 """The winner of a sweep, trained with all epochs and evaluated."""
 
 import itertools
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ from smil_ray.config_io import config_from_dict
 from smil_ray.orchestration.tune_driver import SweepDriver
 from smil_ray.orchestration.tune_trial import TrainingStoppedError, TrainTrial
 from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord, is_number
-from smil_ray.tracking.run_dir import RunDir, write_atomic
+from smil_ray.results.sample_errors import SampleErrors
+from smil_ray.tracking.cost import recorded_cost
+from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync_metrics import read_metrics
 
 FINAL_FOLDER = "final"
@@ -20,8 +21,8 @@ FINAL_FOLDER = "final"
 EvaluateRun = Callable[[Path], Mapping[str, Any]]
 """Evaluates the best checkpoint of a run folder on held-out samples and returns figures."""
 
-SampleErrors = Callable[[Path, str], Mapping[str, float]]
-"""Returns the error of each validation sample with a run folder's best checkpoint, by metric."""
+MeasureSamples = Callable[[Path], SampleErrors]
+"""Measures a run folder's best checkpoint on each validation sample."""
 
 COMPARED = 10
 """So many configurations at most are compared sample by sample."""
@@ -76,7 +77,8 @@ def train_winner(
         )
         try:
             if RunDir.open(folder).status()["state"] != "finished":
-                train(config, folder, lambda *_: None)
+                with recorded_cost(RunDir.open(folder), config):
+                    train(config, folder, lambda *_: None)
         except TrainingStoppedError:
             return None
         finally:
@@ -85,15 +87,14 @@ def train_winner(
     return FinalRun(folder, best.name, _best_value(driver.base, folder), metrics)
 
 
-def compare_trials(driver: SweepDriver, board: Leaderboard, errors: SampleErrors) -> None:
+def compare_trials(driver: SweepDriver, board: Leaderboard, measure: MeasureSamples) -> None:
     """Keep the errors of single samples of the best configurations, for paired comparisons."""
     for config in board.ranked[:COMPARED]:
         for record in config.records:
             folder = driver.run.path / record.folder
             path = folder / SAMPLE_ERRORS_FILE
             if not path.is_file():
-                values = dict(errors(folder, board.metric))
-                write_atomic(path, json.dumps({"metric": board.metric, "errors": values}))
+                measure(folder).save(folder)
 
 
 def final_config(driver: SweepDriver, trial: Path) -> Config:

@@ -27,7 +27,7 @@ from smil_ray.orchestration.tune_driver import SweepDriver
 from smil_ray.orchestration.tune_final import (
     EvaluateRun,
     FinalRun,
-    SampleErrors,
+    MeasureSamples,
     compare_trials,
     train_winner,
 )
@@ -66,7 +66,7 @@ class SweepHooks:
         train: Trains a trial; default: `train_job`, inline or on Ray Train.
         train_final: Trains the winner; default: `train_job` on Ray Train.
         evaluate: Evaluates the winner's run folder on held-out samples.
-        sample_errors: Errors of single samples, by which the best trials are compared.
+        sample_errors: Measures single samples, by which the best trials are compared.
         report: Writes the report of the sweep's folder.
         notify: Says one line to people.
     """
@@ -74,7 +74,7 @@ class SweepHooks:
     train: TrainTrial | None = None
     train_final: TrainTrial = train_on_ray
     evaluate: EvaluateRun | None = None
-    sample_errors: SampleErrors | None = None
+    sample_errors: MeasureSamples | None = None
     report: Callable[[Path], Any] | None = None
     notify: Callable[[str], None] = logger.info
 

@@ -1,12 +1,16 @@
 """The report's drawings as inline SVG: no script, no file, sharp at every size."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
 
 from smil_ray.results.report_axes import Axis
 
+WIDTH = 760
+"""Pixels of the drawings; their letters of 12 px stay legible on a page 800 px wide."""
+COLUMN = 150
+"""Pixels between two axes of the parallel coordinates at least."""
 COLOURS = ("#c92a2a", "#1971c2", "#2f9e44", "#e8590c", "#7048e8")
 """Colours of the first places; the others are grey."""
 OTHERS = "#adb5bd"
@@ -24,6 +28,8 @@ class Curve:
         metric: Its ranked value.
         seconds: Wall time.
         labels: Searched keys and what tables show of them.
+        bounds: Smallest and largest value that the samples allow, where that is known.
+        costs: Name of a cost -> its mean over the repeats, its smallest, its largest.
     """
 
     name: str
@@ -32,6 +38,8 @@ class Curve:
     seconds: float
     points: list[tuple[float, float]] = field(default_factory=list)
     labels: dict[str, Any] = field(default_factory=dict)
+    bounds: tuple[float, float] | None = None
+    costs: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
     @property
     def colour(self) -> str:
@@ -51,6 +59,11 @@ class Canvas:
         self.width, self.height = width, height
         self.top, self.right, self.bottom, self.left = margins
         self._parts: list[str] = []
+
+    @property
+    def inner_height(self) -> int:
+        """Height of the frame in pixels."""
+        return self.height - self.top - self.bottom
 
     def x(self, place: float) -> float:
         """Return pixels from the left for a place in [0, 1]."""
@@ -92,20 +105,31 @@ class Canvas:
         for place, label in y.ticks():
             self.line([(0.0, place), (1.0, place)], "#e9ecef")
             self.text(self.left - 8, self.y(place) + 4, label, anchor="end")
-        for place, label in x.ticks():
+        for place, _ in x.ticks():
             self.line([(place, 0.0), (place, -0.015)], INK)
-            self.text(self.x(place), self.height - self.bottom + 19, label)
-        self.line([(0.0, 0.0), (1.0, 0.0)], INK)
-        self.text(self.x(0.5), self.height - 6, x_title, font_weight="600")
+        self._below(x, x_title)
         middle = self.y(0.5)
         turn = f"rotate(-90 14 {middle:.1f})"
         self.text(14, middle, y_title, transform=turn, font_weight="600")
+
+    def columns(self, x: Axis, x_title: str) -> None:
+        """Draw the lower axis alone, with a grid."""
+        for place, _ in x.ticks():
+            self.line([(place, 0.0), (place, 1.0)], "#e9ecef")
+        self._below(x, x_title)
+
+    def _below(self, x: Axis, x_title: str) -> None:
+        for place, label in x.ticks():
+            self.text(self.x(place), self.height - self.bottom + 19, label)
+        self.line([(0.0, 0.0), (1.0, 0.0)], INK)
+        self.text(self.x(0.5), self.height - 8, x_title, font_weight="600")
 
     def svg(self, label: str) -> str:
         """Return the picture."""
         body = "".join(self._parts)
         return (
-            f'<svg viewBox="0 0 {self.width} {self.height}" role="img" '
+            f'<svg viewBox="0 0 {self.width} {self.height}" style="min-width:{self.width - 60}px" '
+            f'role="img" '
             f'aria-label="{escape(label)}" font-size="12" fill="{INK}">{body}</svg>'
         )
 
@@ -118,7 +142,7 @@ def learning_curves(curves: Sequence[Curve], metric: str) -> str:
     epochs = [epoch for epoch, _ in points]
     x = Axis(min(epochs) - 0.05, max(epochs) + 0.05, is_whole=True)
     y = Axis.of([value for _, value in points])
-    canvas = Canvas(860, 360, (14, 16, 46, 66))
+    canvas = Canvas(WIDTH, 360, (14, 16, 46, 66))
     canvas.axes(x, y, "finished epochs", metric)
     for curve in sorted(curves, key=lambda curve: -curve.place):
         places = [(x.at(epoch), y.at(value)) for epoch, value in curve.points]
@@ -135,8 +159,8 @@ def parallel_coordinates(
     """Return one line per configuration through its settings to its metric."""
     if not curves or not keys:
         return ""
-    canvas = Canvas(1000, 350, (34, 80, 20, 160))
     columns = [*keys, metric]
+    canvas = Canvas(max(WIDTH, 230 + COLUMN * len(keys)), 350, (34, 80, 20, 150))
     axes = {key: Axis.of([curve.labels.get(key) for curve in curves], pad=0.08) for key in keys}
     axes[metric] = Axis.of([curve.metric for curve in curves], pad=0.08)
     places = {key: number / (len(columns) - 1) for number, key in enumerate(columns)}
@@ -176,7 +200,7 @@ def setting_plot(curves: Sequence[Curve], key: str, name: str, metric: str) -> s
     x = Axis.of([curve.labels.get(key) for curve in curves], pad=0.06)
     shown = [c for c in curves if x.categories or c.labels.get(key) is not None]
     y = Axis.of([curve.metric for curve in curves])
-    canvas = Canvas(420, 270, (12, 12, 46, 62))
+    canvas = Canvas(370, 270, (12, 12, 46, 62))
     canvas.axes(x, y, name, metric)
     groups: dict[float, list[float]] = {}
     for curve in shown:
@@ -193,21 +217,44 @@ def setting_plot(curves: Sequence[Curve], key: str, name: str, metric: str) -> s
     return canvas.svg(f"{metric} over {name}")
 
 
-def cost_plot(curves: Sequence[Curve], metric: str, mode: str) -> str:
-    """Return the metric over the wall time, with the front that nothing beats in both."""
-    if not curves:
+def cost_plot(
+    curves: Sequence[Curve], metric: str, mode: str, *, cost: str = "", title: str = ""
+) -> str:
+    """Return the metric over a cost, with bars of what is uncertain and the front of both.
+
+    Args:
+        curves: Configurations.
+        metric: Caption of the metric.
+        mode: Whether small or large values of it are good.
+        cost: One of the curves' costs; wall time without one.
+        title: Caption of the cost.
+    """
+    costs = {curve.name: _cost(curve, cost) for curve in curves}
+    shown = [curve for curve in curves if costs[curve.name] is not None]
+    if not shown:
         return ""
-    x = Axis.of([curve.seconds for curve in curves], pad=0.08, from_zero=True)
-    y = Axis.of([curve.metric for curve in curves], pad=0.08)
-    canvas = Canvas(860, 330, (14, 24, 46, 66))
-    canvas.axes(x, y, "seconds per trial", metric)
-    front = pareto_front(curves, mode)
+    known = {name: value for name, value in costs.items() if value is not None}
+    x = Axis.of([v for value in known.values() for v in value], pad=0.08, from_zero=True)
+    y = Axis.of([v for c in shown for v in (c.metric, *(c.bounds or ()))], pad=0.08)
+    canvas = Canvas(WIDTH, 340, (14, 24, 46, 66))
+    canvas.axes(x, y, title or "seconds per trial", metric)
+    front = pareto_front([replace(c, seconds=known[c.name][0]) for c in shown], mode)
     places = [(x.at(curve.seconds), y.at(curve.metric)) for curve in front]
     canvas.line(places, "#868e96", stroke_width=1.5, stroke_dasharray="5 4")
-    for curve in sorted(curves, key=lambda curve: -curve.place):
-        at = (x.at(curve.seconds), y.at(curve.metric))
+    for curve in sorted(shown, key=lambda curve: -curve.place):
+        mean, low, high = known[curve.name]
+        at = (x.at(mean), y.at(curve.metric))
+        bar = {"stroke_width": 1.6, "opacity": 0.6, "title": curve.name}
+        if curve.bounds is not None:
+            canvas.line([(at[0], y.at(end)) for end in curve.bounds], curve.colour, **bar)
+        if high > low:
+            canvas.line([(x.at(low), at[1]), (x.at(high), at[1])], curve.colour, **bar)
         canvas.dot(*at, curve.colour, title=curve.name, radius=6.0)
     return canvas.svg(f"{metric} over cost")
+
+
+def _cost(curve: Curve, cost: str) -> tuple[float, float, float] | None:
+    return curve.costs.get(cost) if cost else (curve.seconds, curve.seconds, curve.seconds)
 
 
 def pareto_front(curves: Sequence[Curve], mode: str) -> list[Curve]:

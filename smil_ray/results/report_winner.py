@@ -1,6 +1,7 @@
-"""A sweep's best network on held-out samples: figures, errors per sample, pictures."""
+"""A trained run on held-out samples: figures, errors of single samples, pictures."""
 
 import math
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ from smil_ray.data.dataset import SmilDataset
 from smil_ray.errors import ConfigError
 from smil_ray.results.evaluate import batches, evaluate, held_out_indices, network
 from smil_ray.results.prediction_sheet import write_prediction_sheet
+from smil_ray.results.sample_errors import SampleErrors
 from smil_ray.training.checkpoint import LoadedRegressor, load_regressor
 from smil_ray.training.metrics import MetricSums
 
 PICTURE_FILE = "plots/best_median_worst.png"
+MOST_SAMPLES = 500
 
 
 def evaluate_winner(run: Path, *, split: str = "test") -> dict[str, Any]:
@@ -25,7 +28,7 @@ def evaluate_winner(run: Path, *, split: str = "test") -> dict[str, Any]:
         ConfigError: The run does not name its data.
         DataError: The split is empty.
     """
-    loaded, dataset = _open(run)
+    loaded, dataset = open_run(run)
     evaluation = evaluate(loaded, dataset, split=split)
     evaluation.write_json(run / "evaluation.json")
     write_prediction_sheet(loaded, dataset, run / PICTURE_FILE, split=split, each=1)
@@ -38,32 +41,50 @@ def evaluate_winner(run: Path, *, split: str = "test") -> dict[str, Any]:
     }
 
 
-def sample_errors(run: Path, metric: str, *, limit: int = 500) -> dict[str, float]:
-    """Return an error of each validation sample with a run's best checkpoint.
+def measure_samples(run: Path, *, limit: int = MOST_SAMPLES) -> SampleErrors:
+    """Return the errors of a run's best checkpoint on its validation samples.
 
     Args:
         run: The run folder.
-        metric: A validation metric such as `val/pa_mpjpe_pct_bl`.
         limit: Most samples that are looked at, the first ones of the split.
 
     Raises:
         CheckpointError: The run has no checkpoint.
+        DataError: Its data are gone.
     """
-    loaded, dataset = _open(run)
+    loaded, dataset = open_run(run)
     indices = held_out_indices(loaded, dataset, "val")[:limit]
     predict = network(loaded)
-    name = metric.rpartition("/")[2]
-    errors = {}
+    metrics: dict[str, dict[str, float]] = {}
+    joints: dict[str, dict[str, list[float]]] = {}
     for batch in batches(dataset, indices, loaded.config.model.reference_frame, 1):
         sums = MetricSums(loaded.model.skeleton, loaded.input_size, loaded.config.body)
         sums.add(predict(batch), batch, loaded.model)
-        value = sums.compute().get(name, float("nan"))
-        if math.isfinite(value):
-            errors[batch.names[0]] = value
-    return errors
+        for name, value in sums.compute().items():
+            if math.isfinite(value) and not name.startswith("n_"):
+                metrics.setdefault(f"val/{name}", {})[batch.names[0]] = value
+        for name, values in sums.per_joint().items():
+            for joint, value in values.items():
+                joints.setdefault(name, {}).setdefault(joint, []).append(value)
+    names, groups = dataset.names, dataset.groups
+    return SampleErrors(
+        metrics,
+        {names[i]: groups[i] for i in indices if groups[i] != names[i]},
+        {
+            name: {joint: statistics.fmean(values) for joint, values in found.items()}
+            for name, found in joints.items()
+        },
+    )
 
 
-def _open(run: Path) -> tuple[LoadedRegressor, SmilDataset]:
+def open_run(run: Path) -> tuple[LoadedRegressor, SmilDataset]:
+    """Return the best checkpoint of a run and the data that it was trained on.
+
+    Raises:
+        CheckpointError: The run has no checkpoint.
+        ConfigError: The run does not name its data.
+        DataError: Its data are gone.
+    """
     loaded = load_regressor(run)
     if loaded.config.data.path is None:
         raise ConfigError(f"Run {run} does not name its data", remedy="give it as data.path")

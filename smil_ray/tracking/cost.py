@@ -47,9 +47,7 @@ def recorded_cost(run: RunDir, config: Config) -> Iterator[None]:
     finally:
         seconds = time.monotonic() - began
         hours = seconds * devices_of(run, config) / 3600
-        write_cost(
-            run, before.get(SECONDS, 0.0) + seconds, before.get(DEVICE_HOURS, 0.0) + hours
-        )
+        write_cost(run, before.get(SECONDS, 0.0) + seconds, before.get(DEVICE_HOURS, 0.0) + hours)
 
 
 def devices_of(run: RunDir, config: Config) -> float:

@@ -113,7 +113,7 @@ class RunDir:
                 "command": sys.argv,
                 "python": platform.python_version(),
                 "platform": platform.platform(),
-                "packages": _package_versions(),
+                "packages": package_versions(),
                 **version,
                 **(facts or {}),
             }
@@ -257,7 +257,8 @@ def _make_unique(root: Path, name: str) -> Path:
     raise SmilRayError(f"No free name for a run folder {stem} in {root}")
 
 
-def _package_versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Return the installed versions of the packages that results depend on."""
     found = {}
     for package in PACKAGES:
         try:

@@ -14,7 +14,6 @@ from smil_ray.config import TrackingConfig
 from smil_ray.errors import ConfigError
 from smil_ray.tracking.sync_metrics import RejectedError, TrackingError
 from smil_ray.tracking.sync_run import RunSync, read_status
-from smil_ray.tracking.sync_state import STATE_FILE, SyncState
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +46,9 @@ class Syncer:
         if unsent:
             logger.warning(
                 "Tracking: %d run(s) could not be sent completely; nothing is lost, they are on "
-                "disk. Send them later with smil_ray.tracking.sync.sync_folder(%r)",
+                "disk. Send them later with smil-ray sync %s",
                 len(unsent),
-                str(unsent[0].folder),
+                unsent[0].folder,
             )
 
     def add(self, run: RunSync) -> None:
@@ -119,27 +118,3 @@ def track_run(
             run.end("KILLED" if killed else "FAILED", f"{type(error).__name__}: {error}")
             raise
         run.end(*read_status(folder, "FINISHED"))
-
-
-def sync_folder(folder: Path, tracking: TrackingConfig | None = None) -> int:
-    """Send a run or sweep folder that ended while the server was away; return the runs sent.
-
-    Raises:
-        TrackingError: The server is still away.
-        ConfigError: `folder` holds no run that was ever tracked.
-    """
-    from smil_ray.tracking.tracker import Tracker
-
-    tracker = Tracker.from_config(tracking or TrackingConfig())
-    paths = sorted(folder.rglob(STATE_FILE), key=lambda path: len(path.parts))
-    if not paths:
-        raise ConfigError(f"{folder} holds no tracked run", expected=f"a {STATE_FILE} in it")
-    opened: dict[Path, RunSync] = {}
-    for path in paths:
-        place = path.parent.resolve()
-        state = SyncState.load(place)
-        above = opened.get((place / state.parent).resolve()) if state and state.parent else None
-        opened[place] = run = RunSync(place, tracker, parent=above)
-        run.end(*read_status(place, "KILLED"))
-        run.push()
-    return len(opened)

@@ -8,13 +8,16 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from smil_ray.config_io import flatten, read_yaml
 from smil_ray.tracking.sync_metrics import MetricPoint, Place, TrackingError, read_new_rows
 from smil_ray.tracking.sync_state import SyncState
+from smil_ray.tracking.sync_tags import run_tags
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 PARAM_FILES = ("config.yaml", "sweep.yaml")
 EAGER_FILES = (*PARAM_FILES, "run.json", "diff.patch", "splits.json", "overlays/*", "plots/*")
 FINAL_FILES = ("metrics.jsonl", "status.json", "journal.jsonl", "leaderboard.json", "report.html")
-CHECKPOINT_FILES = ("model.safetensors", "config.yaml", "meta.json")
+CHECKPOINT_FILES = ("model.safetensors", "backbone.safetensors", "config.yaml", "meta.json")
+STOPPED_EARLY = "stopped early"
+"""How the reason of a trial begins that the scheduler ended: nothing went wrong."""
 STATUSES: dict[str, Status] = {
     "finished": "FINISHED",
     "completed": "FINISHED",
@@ -52,6 +55,10 @@ class RunTracker(Protocol):
 
     def log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
         """Store a file."""
+        ...
+
+    def set_tags(self, run_id: str, tags: Mapping[str, Any]) -> None:
+        """Set tags, new and old ones."""
         ...
 
     def finish(self, run_id: str, status: Status, reason: str | None = None) -> None:
@@ -122,6 +129,7 @@ class RunSync:
         end = self._end
         run_id = self.run_id()
         self._push_params(run_id)
+        self._push_tags(run_id)
         try:
             self._push_metrics(run_id)
         except TrackingError:
@@ -146,6 +154,15 @@ class RunSync:
                 continue
             self.tracker.log_params(run_id, flatten(read_yaml(path)))
             self.state.params_sent = True
+            self.state.save(self.folder)
+
+    def _push_tags(self, run_id: str) -> None:
+        """Send what run.json has learnt since: data hash and feature cache come with the data."""
+        tags = {**run_tags(self.folder), **self.state.tags}
+        new = {k: value for k, value in tags.items() if self.state.tags_sent.get(k) != value}
+        if new:
+            self.tracker.set_tags(run_id, new)
+            self.state.tags_sent.update(new)
             self.state.save(self.folder)
 
     def _push_metrics(self, run_id: str) -> None:
@@ -186,6 +203,8 @@ def read_status(folder: Path, default: Status) -> tuple[Status, str | None]:
         values = json.loads((folder / "status.json").read_text(encoding="utf-8"))
         reason = values.get("reason")
         status = STATUSES.get(str(values.get("state")), default)
+        if str(reason).startswith(STOPPED_EARLY):
+            status = "FINISHED"
         return status, None if reason is None else str(reason)
     except (OSError, ValueError, AttributeError):
         return default, None

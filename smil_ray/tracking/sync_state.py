@@ -30,6 +30,7 @@ class SyncState:
         tail: Fingerprint of the bytes before `offset`; a rewritten file has others there.
         files: Modification time (ns) and size of every artifact that was sent.
         params_sent: Whether the parameters were sent.
+        tags_sent: Tags that the server has.
         ended: Whether the end of the run was sent.
     """
 
@@ -43,6 +44,7 @@ class SyncState:
     tail: str = ""
     files: dict[str, list[int]] = field(default_factory=dict)
     params_sent: bool = False
+    tags_sent: dict[str, str] = field(default_factory=dict)
     ended: bool = False
 
     @classmethod
@@ -63,4 +65,4 @@ class SyncState:
         """Forget what another server has, when `uri` is not the server of this state."""
         if uri != self.uri:
             self.uri, self.run_id, self.offset, self.tail = uri, None, 0, ""
-            self.files, self.params_sent, self.ended = {}, False, False
+            self.files, self.params_sent, self.tags_sent, self.ended = {}, False, {}, False

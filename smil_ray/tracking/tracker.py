@@ -175,6 +175,27 @@ class Tracker:
             return f"open {self.uri}"
         return f"mlflow ui --backend-store-uri {self.uri}"
 
+    @contextlib.contextmanager
+    def calls(self) -> Iterator[MlflowClient]:
+        """Yield a client for reading; nothing is made on the server.
+
+        Raises:
+            TrackingError: The server is away, or what is asked for is not there.
+        """
+        database = _database_path(self.uri)
+        if database is not None and not database.is_file():
+            raise TrackingError(
+                f"There is no MLflow database {database}",
+                remedy="set MLFLOW_TRACKING_URI, or give --uri",
+            )
+        with _translated(self.uri):
+            if self._client is None:
+                with _database_lock(self.uri):
+                    client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            else:
+                client = self._client
+            yield client
+
     def _connect(self) -> MlflowClient:
         if self._client is not None:
             return self._client

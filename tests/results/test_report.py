@@ -52,6 +52,7 @@ def sweep(tmp_path: Path) -> Path:
         write_errors(tmp_path, index, shift)
     plots = tmp_path / "final" / "plots"
     plots.mkdir(parents=True)
+    (tmp_path / "final" / "checkpoints").mkdir()
     cv2.imwrite(str(plots / "best.png"), np.zeros((20, 30, 3), np.uint8))
     (tmp_path / "final" / "config.yaml").write_text("train: {epochs: 9}\n")
     figures = {

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from smil_ray.config import TrackingConfig
-from smil_ray.errors import ConfigError
-from smil_ray.tracking.sync import Syncer, sync_folder, track_run
+from smil_ray.tracking.sync import Syncer, track_run
 from smil_ray.tracking.sync_metrics import MetricPoint, RejectedError, TrackingError
 from smil_ray.tracking.sync_run import RunSync, read_status
 
@@ -36,7 +35,8 @@ class FakeServer:
         self, key: str, name: str, *, parent: str | None = None, tags: Mapping[str, Any] = {}
     ) -> str:
         self._check()
-        new = {"name": name, "parent": parent, "points": [], "files": Counter(), "params": {}}
+        new = {"name": name, "parent": parent, "points": [], "files": Counter()}
+        new |= {"params": {}, "tags": dict(tags)}
         self.runs.setdefault(f"id-{key}", {**new, "status": "RUNNING"})
         return f"id-{key}"
 
@@ -61,6 +61,10 @@ class FakeServer:
     def log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
         self._check()
         self.runs[run_id]["files"][f"{folder or '.'}/{path.name}"] += 1
+
+    def set_tags(self, run_id: str, tags: Mapping[str, Any]) -> None:
+        self._check()
+        self.runs[run_id]["tags"].update(tags)
 
     def finish(self, run_id: str, status: str, reason: str | None = None) -> None:
         self._check()
@@ -266,8 +270,3 @@ def test_track_run_does_nothing_when_tracking_is_off(folder: Path) -> None:
     with track_run(folder, TrackingConfig(enabled=False)) as run:
         assert run is None
     assert not (folder / "mlflow_sync.json").exists()
-
-
-def test_sync_folder_without_a_tracked_run_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no tracked run"):
-        sync_folder(tmp_path)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from smil_ray.config import TrackingConfig
-from smil_ray.tracking.sync import sync_folder, track_run
+from smil_ray.tracking.sync import track_run
+from smil_ray.tracking.sync_later import send_later
 from smil_ray.tracking.sync_metrics import MetricPoint, RejectedError, TrackingError, entity_name
 from smil_ray.tracking.tracker import PARENT_TAG, Tracker, resolve_uri
 
@@ -114,7 +115,8 @@ def test_track_run_marks_an_error_as_failed_and_a_later_sync_changes_nothing(
     client = tracker._connect()
     assert client.get_run(sync.run_id()).info.status in ("FAILED", "RUNNING")
     (run / "status.json").write_text('{"state": "failed", "reason": "division"}')
-    assert sync_folder(run, tracking) == 1
+    (run / "config.yaml").write_text("tracking: {experiment: tests}\n")
+    assert send_later([run], uri=tracker.uri).sent == [run]
     found = client.get_run(sync.run_id())
     assert found.info.status == "FAILED"
     assert len(client.get_metric_history(sync.run_id(), "val/x")) == 1

@@ -1,0 +1,152 @@
+"""The report's leaderboard: its lines, what they say, and how sure the differences are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from smil_ray.results.bootstrap import Interval, bootstrap_mean, paired_difference
+from smil_ray.results.ranking import (
+    Leaderboard,
+    RankedConfig,
+    best_record,
+    duration,
+    show,
+)
+from smil_ray.results.report_plots import colour_of
+from smil_ray.results.sample_errors import SampleErrors, groups_of, mean_of_repeats
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the leaderboard; `difference` is to the winner, on the same samples."""
+
+    place: int
+    trial: str
+    colour: str
+    settings: str
+    cells: list[str]
+    metric: str
+    epochs: str
+    time: str
+    cost: str
+    difference: str
+    is_distinct: bool | None
+    on_front: bool = False
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """What single samples say about one configuration.
+
+    Attributes:
+        mean: Interval of its own mean error.
+        difference: Interval of how much larger it is than the first place's; None for that one.
+    """
+
+    mean: Interval
+    difference: Interval | None
+
+
+def certainties(folder: Path, ranked: Sequence[RankedConfig], metric: str) -> dict[int, Certainty]:
+    """Return by the configuration's number what its errors of single samples say."""
+    samples = {
+        config.index: [SampleErrors.load(folder / record.folder) for record in config.records]
+        for config in ranked
+    }
+    if not ranked:
+        return {}
+    first = mean_of_repeats(samples[ranked[0].index], metric)
+    groups = groups_of([run for runs in samples.values() for run in runs])
+    found = {}
+    for config in ranked:
+        errors = mean_of_repeats(samples[config.index], metric)
+        names = sorted(errors)
+        mean = bootstrap_mean(
+            [errors[name] for name in names], groups=[groups.get(name, name) for name in names]
+        )
+        if mean is None:
+            continue
+        is_first = config is ranked[0]
+        difference = None if is_first else paired_difference(errors, first, groups=groups)
+        found[config.index] = Certainty(mean, difference)
+    return found
+
+
+def make_rows(
+    board: Leaderboard, names: Mapping[str, str], sure: Mapping[int, Certainty]
+) -> list[Row]:
+    """Return the lines of the leaderboard, best first."""
+    front = {record.index for record in board.front}
+    rows = []
+    for place, config in enumerate(board.ranked):
+        certainty = sure.get(config.index)
+        difference = None if certainty is None else certainty.difference
+        rows.append(_row(board, config, names, place, difference, config.index in front))
+    return rows
+
+
+def _row(
+    board: Leaderboard,
+    config: RankedConfig,
+    names: Mapping[str, str],
+    place: int,
+    difference: Interval | None,
+    on_front: bool,
+) -> Row:
+    best = best_record(config.records, board.mode)
+    spread = "" if config.spread is None else f" ± {config.spread:.2g}"
+    text, is_distinct = "", None
+    if difference is not None:
+        is_distinct = difference.excludes_zero
+        text = f"{difference.mean:+.3g} [{difference.low:+.3g}, {difference.high:+.3g}]"
+    return Row(
+        place=place + 1,
+        trial=best.name,
+        colour=colour_of(place),
+        settings=", ".join(
+            f"{name} {show(config.labels[key])}"
+            for key, name in names.items()
+            if key in config.labels
+        ),
+        cells=[show(config.labels.get(key)) for key in names],
+        metric=f"{config.metric:.4g}{spread}",
+        epochs=show(best.epochs) + (" (stopped)" if best.status == "stopped" else ""),
+        time=duration(config.seconds),
+        cost=f"{config.device_hours:.3g}",
+        difference=text,
+        is_distinct=is_distinct,
+        on_front=on_front,
+    )
+
+
+def summary(rows: Sequence[Row], caption: str) -> str:
+    """Return the answer of the sweep in a few sentences."""
+    if not rows:
+        return "No trial can be ranked: all failed, or none has ended yet."
+    first = rows[0]
+    settings = f" ({first.settings})" if first.settings else ""
+    text = f"{first.trial}{settings} is in the first place with {caption} {first.metric}."
+    judged = [row for row in rows[1:] if row.is_distinct is not None]
+    alike = [row.trial for row in judged if not row.is_distinct]
+    if alike:
+        text += f" On the validation samples {', '.join(alike)} cannot be told apart from it."
+    elif judged:
+        text += " It is better than each other one that was compared, by more than chance."
+    return text
+
+
+def numbers(board: Leaderboard) -> list[tuple[str, str]]:
+    """Return how many trials ended how, and what they cost."""
+    count = {
+        status: sum(record.status == status for record in board.trials)
+        for status in ("finished", "stopped", "failed", "running")
+    }
+    return [
+        ("trials", str(len(board.trials))),
+        ("finished", str(count["finished"])),
+        ("stopped early", str(count["stopped"])),
+        ("failed", str(count["failed"])),
+        *([("not ended", str(count["running"]))] if count["running"] else []),
+        ("time of all trials", duration(sum(record.seconds for record in board.trials))),
+        ("device hours", f"{sum(record.device_hours for record in board.trials):.3g}"),
+    ]

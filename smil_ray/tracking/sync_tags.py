@@ -1,0 +1,54 @@
+"""What of `run.json` becomes tags on the tracking server, by which runs are found again."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FOLDER_TAG, KIND_TAG = "smil_ray.folder", "smil_ray.kind"
+TAGS = {
+    "kind": KIND_TAG,
+    "git_commit": "smil_ray.git_commit",
+    "git_dirty": "smil_ray.git_dirty",
+    "data_hash": "smil_ray.data_hash",
+    "model_hash": "smil_ray.model_hash",
+    "features": "smil_ray.feature_cache",
+    "device": "smil_ray.device",
+    "sweep": "smil_ray.sweep",
+    "trial": "smil_ray.trial",
+    "rerun_of": "smil_ray.rerun_of",
+}
+"""Entry of run.json -> tag."""
+SOURCE_TAGS = {"git_commit": "mlflow.source.git.commit", "script": "mlflow.source.name"}
+"""What MLflow's own table of runs shows as source and version."""
+
+
+def run_tags(folder: Path) -> dict[str, str]:
+    """Return the tags of a run folder as far as they are known now."""
+    facts = _facts(folder)
+    if not facts:
+        return {}
+    tags = {FOLDER_TAG: str(folder.resolve())}
+    names = [*TAGS.items(), *SOURCE_TAGS.items()]
+    facts["script"] = _script(facts)
+    if facts.get("kind") == "sweep":
+        facts.setdefault("sweep", facts.get("name"))
+    for entry, tag in names:
+        value = facts.get(entry)
+        if value not in (None, ""):
+            tags[tag] = str(value)
+    return tags
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    try:
+        values = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _script(facts: Mapping[str, Any]) -> str | None:
+    """Return the name of the program that started the run, without its folder."""
+    command = facts.get("command")
+    return Path(str(command[0])).name if isinstance(command, list) and command else None
