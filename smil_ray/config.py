@@ -64,7 +64,7 @@ class AugmentConfig(Settings):
 
 
 class DataConfig(Settings):
-    """Which samples are read and how they are split and batched.
+    """Which samples are read, how they are split (`train_fraction`: of training groups), batched.
 
     `feature_cache`: where the backbone is frozen, its features are computed once and kept on the
     disk in this precision; `auto` is fp16 where they fit and pay off. With augmentation they are
@@ -75,6 +75,7 @@ class DataConfig(Settings):
     path: str | None = None
     val_fraction: Fraction = 0.15
     test_fraction: Fraction = 0.10
+    train_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     split_seed: int = 13
     batch_size: Annotated[int, Field(ge=1)] = 8
     loader_workers: Annotated[int, Field(ge=0)] = 0
@@ -237,11 +238,13 @@ class OptimConfig(Settings):
 class TrainConfig(Settings):
     """How long to train, what counts as better and what is kept.
 
+    A run ends after `stop_epoch`, if that is set, on the schedules of a run of all `epochs`.
     Every `overlay_every_epochs` epochs and at the end, `overlay_samples` validation samples are
     drawn, and with `plots` the curves of the run.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 20
+    stop_epoch: Annotated[int, Field(ge=1)] | None = None
     seed: int = 13
     select_metric: str = "val/pa_mpjpe_pct_bl"
     select_mode: Literal["min", "max"] = "min"

@@ -6,6 +6,7 @@ of a few groups, where chance leaves a wanted split empty, the nearest group mov
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,6 +75,30 @@ def split_indices(
         )
     )
     return Splits(train, val, test)
+
+
+def share_of_groups(
+    indices: Int64[np.ndarray, " n"], groups: Sequence[str], fraction: float, seed: int
+) -> Int64[np.ndarray, " kept"]:
+    """Return those of the samples `indices` that lie in a share of their groups.
+
+    The groups are the first ones by a hash of seed and name: a smaller share is a part of each
+    larger one, and at least one group stays.
+
+    Args:
+        indices: Samples of one split.
+        groups: The group of every sample of the data set.
+        fraction: Share of the groups to keep, above 0 and at most 1.
+        seed: The seed of the splits.
+    """
+    present = sorted({groups[int(i)] for i in indices}, key=lambda name: _order(name, seed))
+    kept = set(present[: math.ceil(fraction * len(present) - 1e-9)])
+    return indices[[groups[int(i)] in kept for i in indices]]
+
+
+def _order(group: str, seed: int) -> tuple[float, str]:
+    """Return the place of a group among those to keep, another one than among the splits."""
+    return position(f"share:{group}", seed), group
 
 
 def position(group: str, seed: int) -> float:

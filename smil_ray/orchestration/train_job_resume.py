@@ -14,6 +14,7 @@ from smil_ray.tracking.run_dir import RunDir
 
 CHANGEABLE = (
     "train.epochs",
+    "train.stop_epoch",
     "train.overlay_",
     "train.plots",
     "run.",
