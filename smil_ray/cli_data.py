@@ -38,14 +38,32 @@ def _add_synth(commands: Commands) -> None:
         "smil-ray synth demo_data --samples 400 --image-size 256 --seed 7",
     )
     synth.add_argument("out", type=Path, help="folder; NAME_00.json, .JPG, _ID.png go into it")
-    synth.add_argument("--samples", type=count, default=100)
+    synth.description = (
+        f"{synth.description}\nThe files depend on the seed, not on the number of workers; "
+        "started again after an\ninterruption, it makes only what is missing."
+    )
+    synth.add_argument("--samples", type=count, default=100, help="pictures (default 100)")
     synth.add_argument("--image-size", type=count, default=512, help="pixels (default 512)")
-    synth.add_argument("--seed", type=count_or_zero, default=0)
+    synth.add_argument("--seed", type=count_or_zero, default=0, help="default 0")
     synth.add_argument("--name", help="name of the data set (default: of the folder)")
-    synth.add_argument("--occlusion", type=fraction, default=0.35, help="share of covered animals")
-    synth.add_argument("--out-of-frame", type=fraction, default=0.12)
-    synth.add_argument("--motion-blur", type=fraction, default=0.1)
-    synth.add_argument("--noise", type=fraction, default=0.5, help="sensor noise, 0 to 1")
+    synth.add_argument(
+        "--occlusion",
+        type=fraction,
+        default=0.35,
+        help="share of animals behind leaves, twigs or stones (default 0.35)",
+    )
+    synth.add_argument(
+        "--out-of-frame",
+        type=fraction,
+        default=0.12,
+        help="share of animals partly outside the picture (default 0.12)",
+    )
+    synth.add_argument(
+        "--motion-blur", type=fraction, default=0.1, help="share of blurred pictures (default 0.1)"
+    )
+    synth.add_argument(
+        "--noise", type=fraction, default=0.5, help="sensor noise, 0 to 1 (default 0.5)"
+    )
     synth.add_argument(
         "--clutter", type=fraction, default=1.0, help="share of busy backgrounds (default all)"
     )
@@ -56,15 +74,20 @@ def _add_synth(commands: Commands) -> None:
         help="least elevation of the camera above the animal; 60 is from above (default -35)",
     )
     synth.add_argument(
-        "--least-fill", type=float, default=0.25, help="least share of the picture's width filled"
+        "--least-fill",
+        type=float,
+        default=0.25,
+        help="least share of the picture's width that the animal fills (default 0.25)",
     )
     synth.add_argument(
         "--largest-turn-deg",
         type=float,
         default=180.0,
-        help="from above: how far the head may point away from the picture's top",
+        help="from above: how far the head may point away from the picture's top (default 180)",
     )
-    synth.add_argument("--subjects", type=count, default=1, help="most animals in a picture")
+    synth.add_argument(
+        "--subjects", type=count, default=1, help="most animals a picture (default 1)"
+    )
     synth.add_argument("--num-workers", type=count, help="processes (default: one a core)")
 
 
@@ -77,11 +100,15 @@ def _add_doctor(commands: Commands) -> None:
         "smil-ray doctor demo_data --json findings.json --fix-list good.txt",
     )
     doctor.add_argument("data", type=Path, help="folder with replicAnt JSON and images")
-    doctor.add_argument("--model", default="builtin", help="`builtin` or a .pkl/.npz file")
+    doctor.add_argument(
+        "--model", default="builtin", help="`builtin` or a .pkl/.npz file that labels shall fit"
+    )
     doctor.add_argument("--json", type=Path, help="write every finding to this file")
     doctor.add_argument("--fix-list", type=Path, help="write the names of good samples")
     doctor.add_argument("--limit", type=count, help="only the first N samples")
-    doctor.add_argument("--num-workers", type=count, help="processes (default: one a core)")
+    doctor.add_argument(
+        "--num-workers", type=count, help="processes (default: one a core, one for few samples)"
+    )
     doctor.add_argument("--address", default="local", help="Ray cluster; `auto` for a running one")
 
 
@@ -95,7 +122,13 @@ def _add_preprocess(commands: Commands) -> None:
     )
     job.add_argument("inputs", type=Path, nargs="+", metavar="INPUT", help="replicAnt folders")
     job.add_argument("output", type=Path, metavar="OUTPUT.h5")
-    job.add_argument("--model", default="builtin", help="`builtin` or a .pkl/.npz file")
+    job.description = (
+        f"{job.description}\nA sample that cannot be used is left out, counted and named with its "
+        "reason; the content\ndoes not depend on the number of workers or on interruptions."
+    )
+    job.add_argument(
+        "--model", default="builtin", help="`builtin` or a .pkl/.npz file: joints and their order"
+    )
     job.add_argument(
         "--backbone",
         "--backbone-name",
@@ -109,18 +142,41 @@ def _add_preprocess(commands: Commands) -> None:
         default=0.0,
         help="drop samples whose mask covers less of the picture (default 0: keep all)",
     )
-    job.add_argument("--min-visible-keypoints", type=count_or_zero, default=5)
+    job.add_argument(
+        "--min-visible-keypoints",
+        type=count_or_zero,
+        default=5,
+        help="drop samples with fewer (default 5)",
+    )
     job.add_argument("--num-workers", type=count, help="processes (default: one a core)")
-    job.add_argument("--jpeg-quality", type=count, default=95)
+    job.add_argument(
+        "--jpeg-quality", type=count, default=95, help="of stored pictures, 1 to 100 (default 95)"
+    )
     job.add_argument("--chunk-size", type=count, default=64, help="samples a shard (default 64)")
-    job.add_argument("--ignored-joints", type=names, default=(), help="comma-separated names")
-    job.add_argument("--mask-dilation", type=count_or_zero, default=0, help="pixels")
-    job.add_argument("--crop", choices=("none", "bbox"), default="none")
+    job.add_argument(
+        "--ignored-joints",
+        type=names,
+        default=(),
+        help="comma-separated names, marked as not visible",
+    )
+    job.add_argument(
+        "--mask-dilation", type=count_or_zero, default=0, help="widen masks, pixels (default 0)"
+    )
+    job.add_argument(
+        "--crop",
+        choices=("none", "bbox"),
+        default="none",
+        help="the whole picture, or the square around each animal (default none)",
+    )
     job.add_argument("--limit", type=count, help="only the first N samples")
     job.add_argument(
         "--only", type=Path, help="use only what this --fix-list or --json of the doctor passes"
     )
-    job.add_argument("--resume", action="store_true", help="redo only what is missing")
+    job.add_argument(
+        "--resume",
+        action="store_true",
+        help="after an interruption, with the same settings: do only what is missing",
+    )
     job.add_argument(
         "--max-error-fraction",
         type=fraction,
