@@ -51,18 +51,48 @@ class ParameterSpace(Settings):
         return self
 
 
+class LevelConfig(Settings):
+    """One level of successive halving: share of the training data, picture size, epochs.
+
+    `input_size` null leaves the base's.
+    """
+
+    epochs: Annotated[int, Field(ge=1)]
+    data_fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    input_size: Annotated[int, Field(ge=16)] | None = None
+
+
+class PbtConfig(Settings):
+    """Population-based training: how often the worst `quantile` goes on from the best one."""
+
+    interval_epochs: Annotated[int, Field(ge=1)] = 4
+    quantile: Annotated[float, Field(gt=0.0, le=0.5)] = 0.25
+
+
 class SchedulerConfig(Settings):
     """Early stopping of trials. `grace_epochs` may not undercut the last curriculum stage.
 
     `asha` lets one in `reduction_factor` trials go on; `median` stops a trial that is worse than
-    the median of at least `min_trials` others.
+    the median of at least `min_trials` others; `halving` trains all trials at the first of
+    `levels` and one in `reduction_factor` anew at each further one.
     """
 
-    type: Literal["none", "asha", "median"] = "none"
+    type: Literal["none", "asha", "median", "halving"] = "none"
     grace_epochs: Annotated[int, Field(ge=1)] | None = None
     reduction_factor: Annotated[int, Field(ge=2)] = 3
     min_trials: Annotated[int, Field(ge=1)] = 3
     allow_early_grace: bool = False
+    levels: tuple[LevelConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _levels_grow(self) -> "SchedulerConfig":
+        if (self.type == "halving") != bool(self.levels):
+            raise ValueError("levels belong to type halving, which needs at least one")
+        for name in ("epochs", "data_fraction", "input_size"):
+            values = [getattr(level, name) or 0 for level in self.levels]
+            if values != sorted(values):
+                raise ValueError(f"{name} must not fall from level to level, found {values}")
+        return self
 
 
 class ObjectiveConfig(Settings):
@@ -98,11 +128,12 @@ class SweepConfig(Settings):
     name: str = "sweep"
     base: dict[str, Any] = {}
     space: dict[str, ParameterSpace]
-    search: Literal["random", "grid", "optuna"] = "random"
+    search: Literal["random", "grid", "optuna", "pbt"] = "random"
     trials: Annotated[int, Field(ge=1)] = 8
     repeats: Annotated[int, Field(ge=1)] = 1
     seed: int = 13
     scheduler: SchedulerConfig = SchedulerConfig()
+    pbt: PbtConfig = PbtConfig()
     objectives: tuple[ObjectiveConfig, ...] = ()
     execution: Execution = "auto"
     pack: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"

@@ -11,6 +11,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,9 @@ class TrialSpec:
         values: Searched keys with their values.
         labels: Searched keys as tables and plots show them.
         config: The complete configuration as plain values.
+        level: Level of successive halving.
+        generation: Generation of population-based training.
+        parent: The trial from whose checkpoint it goes on.
     """
 
     name: str
@@ -49,6 +53,15 @@ class TrialSpec:
     values: dict[str, Any]
     labels: dict[str, Any]
     config: dict[str, Any]
+    level: int = 0
+    generation: int = 0
+    parent: str | None = None
+
+    @property
+    def last_epoch(self) -> int:
+        """After which epoch the trial ends."""
+        train = self.config["train"]
+        return min(train["epochs"], train["stop_epoch"] or train["epochs"])
 
     @property
     def digest(self) -> str:
@@ -175,9 +188,15 @@ def value_of(space: ParameterSpace, drawn: int | float) -> Any:
 
 
 def make_trial(
-    sweep: SweepConfig, base: Config, point: Point, index: int, repeat: int = 0
+    sweep: SweepConfig,
+    base: Config,
+    point: Point,
+    index: int,
+    repeat: int = 0,
+    *,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> TrialSpec:
-    """Return the trial of a point.
+    """Return the trial of a point, with `settings` by dotted key laid over it.
 
     Raises:
         ConfigError: The point's values do not make a valid configuration.
@@ -186,6 +205,8 @@ def make_trial(
     for key in ordered_keys(sweep):
         if key in point:
             set_key(plain, key, value_of(sweep.space[key], point[key]))
+    for key, value in settings.items():
+        set_key(plain, key, value)
     set_key(plain, "train.seed", int(lookup(plain, "train.seed")) + repeat)
     name = f"trial_{index:03d}" + (f"_r{repeat}" if sweep.repeats > 1 else "")
     config = config_from_dict(plain, source=f"sweep {sweep.name}, {name}")

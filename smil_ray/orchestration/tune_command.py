@@ -99,13 +99,13 @@ def _parser(description: str | None, config: Path, samples: int) -> argparse.Arg
 def _tune(arguments: argparse.Namespace) -> int:
     # Imported late, so that --help and a misspelled setting answer at once.
     console = Console(soft_wrap=True)
-    from smil_ray.orchestration.search_space import base_config, check_space, grace_epochs
+    from smil_ray.orchestration.search_space import base_config
+    from smil_ray.orchestration.tune_checks import check_sweep
 
     resume = _resumed(arguments)
     sweep = read_sweep(arguments, resume)
     base = base_config(sweep, arguments.set)
-    check_space(sweep, base)
-    grace_epochs(sweep, base)
+    check_sweep(sweep, base)
     from smil_ray.orchestration.cluster import start_ray
     from smil_ray.orchestration.tune_job import SLOTS, TRIAL_SLOT, SweepHooks, run_sweep
     from smil_ray.results.report import write_report

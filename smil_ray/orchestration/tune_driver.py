@@ -12,9 +12,9 @@ from smil_ray.orchestration.journal import BUDGET, Journal
 from smil_ray.orchestration.search_space import TrialSpec
 from smil_ray.orchestration.search_space_sampler import objectives
 from smil_ray.orchestration.tune_budget import Budget, devices_in_use
+from smil_ray.orchestration.tune_generations import make_queue
 from smil_ray.orchestration.tune_judges import restored_judge
 from smil_ray.orchestration.tune_outcome import outcome_line, read_outcome, sweep_figures
-from smil_ray.orchestration.tune_queue import TrialQueue
 from smil_ray.orchestration.tune_resources import TrialPlan
 from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord
 from smil_ray.sweep_config import SweepConfig
@@ -22,6 +22,7 @@ from smil_ray.tracking.cost import write_cost
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync import RunSync, Syncer
 from smil_ray.tracking.sync_run import read_status
+from smil_ray.training.checkpoint_copy import begin_from
 
 TRIALS_FOLDER = "trials"
 
@@ -62,7 +63,7 @@ class SweepDriver:
         self.plan = plan
         self.notify = notify
         self.journal = Journal(run.path)
-        self.queue = TrialQueue(sweep, base, self.journal)
+        self.queue = make_queue(sweep, base, self.journal)
         self.judge = restored_judge(sweep, base, self.journal)
         self.budget = Budget(sweep, self.journal)
         self.running: dict[str, RunningTrial] = {}
@@ -107,16 +108,24 @@ class SweepDriver:
             self._followed.pop(folder).end(*read_status(folder, "FINISHED"))
 
     def next_trial(self) -> TrialSpec | None:
-        """Return the next trial with its run folder made; None at the end."""
+        """Return the next trial with its run folder made; None at the end, or to wait."""
         self._count_time()
         if self.budget.is_spent:
             return None
         spec, self._peeked = self._peek(), None
-        if spec is not None and not (self.trial_folder(spec.name) / "run.json").is_file():
+        if spec is not None:
+            self._make_folder(spec)
+        return spec
+
+    def _make_folder(self, spec: TrialSpec) -> None:
+        folder = self.trial_folder(spec.name)
+        if not (folder / "run.json").is_file():
             facts = {"sweep": self.run.path.name, "trial": spec.name, "digest": spec.digest}
             config = Config.model_validate(self.trial_config(spec))
-            RunDir.create_at(self.trial_folder(spec.name), config, "trial", facts=facts)
-        return spec
+            RunDir.create_at(folder, config, "trial", facts={**facts, "parent": spec.parent})
+        if spec.parent is not None:
+            parent = RunDir(self.trial_folder(spec.parent))
+            begin_from(parent.checkpoints, RunDir(folder).checkpoints)
 
     def trial_folder(self, name: str) -> Path:
         """Return the run folder of a trial."""
@@ -142,6 +151,9 @@ class SweepDriver:
             point=spec.point,
             labels=spec.labels,
             digest=spec.digest,
+            level=spec.level,
+            generation=spec.generation,
+            parent=spec.parent,
             folder=f"{TRIALS_FOLDER}/{spec.name}",
         )
         self.running[spec.name] = RunningTrial(spec, folder, time.time())
@@ -157,7 +169,7 @@ class SweepDriver:
         self._count_time()
         if value is None:
             return True
-        if self.budget.is_spent and epoch < trial.spec.config["train"]["epochs"]:
+        if self.budget.is_spent and epoch < trial.spec.last_epoch:
             trial.stop_reason = BUDGET
             return False
         if self.judge is None:
@@ -219,7 +231,7 @@ class SweepDriver:
             sweep=self.sweep.name,
             metric=train.select_metric,
             mode=train.select_mode,
-            trials=tuple(sorted(records, key=lambda record: (record.index, record.repeat))),
+            trials=tuple(sorted(records, key=lambda r: (r.level, r.index, r.repeat))),
             final=final,
             interrupted=interrupted,
             objectives=objectives(self.sweep, self.base) if self.sweep.objectives else (),

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from smil_ray.config import Config
-from smil_ray.config_io import config_from_dict
+from smil_ray.config_io import config_from_dict, set_key
 from smil_ray.orchestration.tune_driver import SweepDriver
+from smil_ray.orchestration.tune_halving import level_settings
 from smil_ray.orchestration.tune_trial import TrainingStoppedError, TrainTrial
 from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord, is_number
 from smil_ray.results.sample_errors import SampleErrors
@@ -98,8 +99,14 @@ def compare_trials(driver: SweepDriver, board: Leaderboard, measure: MeasureSamp
 
 
 def final_config(driver: SweepDriver, trial: Path) -> Config:
-    """Return the configuration of a trial with the final number of epochs and the base's run."""
+    """Return the configuration of a trial with the final number of epochs and the base's run.
+
+    Where there are levels, with the data and resolution of the highest one.
+    """
     plain = RunDir.open(trial).load_config().model_dump(mode="json")
+    for level in driver.sweep.scheduler.levels[-1:]:
+        for key, value in level_settings(level).items():
+            set_key(plain, key, value)
     plain["train"]["epochs"] = driver.sweep.final_epochs
     plain["run"] = driver.base.run.model_dump(mode="json")
     return config_from_dict(plain, source=f"sweep {driver.sweep.name}: final")

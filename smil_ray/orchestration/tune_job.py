@@ -21,8 +21,9 @@ from smil_ray.config import Config
 from smil_ray.config_io import read_yaml, sweep_from_dict, to_yaml
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.cluster import cluster_resources, start_ray
-from smil_ray.orchestration.search_space import base_config, check_space, grace_epochs
+from smil_ray.orchestration.search_space import base_config
 from smil_ray.orchestration.tune_adapters import DriverCallback, DriverScheduler, SpecSearcher
+from smil_ray.orchestration.tune_checks import check_sweep
 from smil_ray.orchestration.tune_driver import SweepDriver
 from smil_ray.orchestration.tune_final import (
     EvaluateRun,
@@ -131,8 +132,7 @@ def run_sweep(
     hooks = hooks or SweepHooks()
     section = {} if data is None else {"data": {"path": str(data.resolve())}}
     base = base_config(sweep, overrides, **section)
-    grace_epochs(sweep, base)
-    check_space(sweep, base)
+    check_sweep(sweep, base)
     is_launched = choose_execution(sweep, base) == "ray_train"
     is_trained_on = bool(sweep.final_epochs)
     with start_ray(address, resources={TRIAL_SLOT: SLOTS}, dashboard=is_launched or is_trained_on):
@@ -226,7 +226,10 @@ def _open_folder(
         return run
     stored = load_sweep(resume)
     old, new = stored.model_dump(mode="json"), sweep.model_dump(mode="json")
-    changed = [key for key in new if key not in CHANGEABLE and old.get(key) != new[key]]
+    fixed = set(new) - CHANGEABLE
+    if sweep.search == "pbt" or sweep.scheduler.levels:
+        fixed.add("trials")  # The later generations follow from the first one.
+    changed = [key for key in new if key in fixed and old.get(key) != new[key]]
     if changed:
         raise ConfigError(
             f"sweep {resume} was started with other settings: {', '.join(changed)}",

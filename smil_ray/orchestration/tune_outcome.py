@@ -8,6 +8,7 @@ from typing import Any
 
 from smil_ray.config import TrainConfig
 from smil_ray.errors import SmilRayError
+from smil_ray.results.levels import top_level
 from smil_ray.results.ranking import TrialRecord, best_record, duration, is_number, show
 from smil_ray.tracking.cost import EPOCH_SECONDS, images_per_second
 from smil_ray.tracking.run_dir import RunDir
@@ -60,7 +61,7 @@ def sweep_figures(
     ended: Sequence[TrialRecord], train: TrainConfig
 ) -> tuple[dict[str, float], TrialRecord | None]:
     """Return the sweep's own metrics, and its best trial so far."""
-    ranked = [record for record in ended if record.is_ranked]
+    ranked = [record for record in top_level(ended) if record.is_ranked]
     best = best_record(ranked, train.select_mode) if ranked else None
     figures = {
         "sweep/ended": float(len(ended)),

@@ -55,7 +55,7 @@ class TrialQueue:
             known = self._known.get(spec.name)
             if known is None:
                 return spec
-            self._check_same(spec, known)
+            check_same(self._journal, spec, known)
             if not has_ended(known):
                 return spec
         self.is_exhausted = True
@@ -81,15 +81,6 @@ class TrialQueue:
             self._waiting.append(make_trial(self._sweep, self._base, point, index, repeat))
         return True
 
-    def _check_same(self, spec: TrialSpec, known: TrialRecord) -> None:
-        if known.digest != spec.digest:
-            raise ConfigError(
-                f"{self._journal.path}: {spec.name} was run with other settings",
-                expected=f"configuration {spec.digest}",
-                found=known.digest,
-                remedy="resume with the same settings and data, or start a new sweep",
-            )
-
     def _tell(self, index: int) -> None:
         group = [record for record in self.ended if record.index == index]
         if len(group) < self._sweep.repeats:
@@ -106,3 +97,18 @@ class TrialQueue:
         values = [record.value(goal.metric) for goal in self._sweep.objectives]
         known = [value for value in values if value is not None]
         return known if len(known) == len(values) else None
+
+
+def check_same(journal: Journal, spec: TrialSpec, known: TrialRecord) -> None:
+    """Make sure that a trial in the journal is the one that is meant.
+
+    Raises:
+        ConfigError: It was run with other settings.
+    """
+    if known.digest != spec.digest:
+        raise ConfigError(
+            f"{journal.path}: {spec.name} was run with other settings",
+            expected=f"configuration {spec.digest}",
+            found=known.digest,
+            remedy="resume with the same settings and data, or start a new sweep",
+        )

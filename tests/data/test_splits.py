@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from smil_ray.data.splits import Splits, position, split_indices
+from smil_ray.data.splits import Splits, position, share_of_groups, split_indices
 from smil_ray.errors import ConfigError, DataError
 
 names_of_groups = st.lists(st.integers(0, 60), min_size=30, max_size=120)
@@ -88,3 +88,27 @@ def test_few_groups_fill_every_wanted_split_by_rank_of_place(groups: set[str], s
     places = [[position(list(groups)[i], seed) for i in part] for part in vars(found).values()]
     train, val, test = places
     assert max([*test, -1.0]) < min(val) <= max(val) < min(train)
+
+
+@given(numbers=names_of_groups, parts=st.tuples(st.floats(0.01, 1.0), st.floats(0.01, 1.0)))
+@settings(max_examples=40, deadline=None)
+def test_smaller_share_is_a_part_of_the_larger_one_and_groups_stay_whole(
+    numbers: list[int], parts: tuple[float, float]
+) -> None:
+    groups = [f"g{number}" for number in numbers]
+    indices = np.arange(0, len(groups), 2, dtype=np.int64)
+    present = {groups[i] for i in indices}
+    small, large = (share_of_groups(indices, groups, part, 13) for part in sorted(parts))
+    assert set(small.tolist()) <= set(large.tolist())
+    kept = {groups[i] for i in small}
+    assert [i for i in indices.tolist() if groups[i] in kept] == small.tolist()
+    assert len(kept) == max(1, int(np.ceil(min(parts) * len(present) - 1e-9)))
+
+
+def test_whole_share_is_everything_and_the_seed_moves_a_part() -> None:
+    groups = [f"g{number}" for number in range(40)]
+    indices = np.arange(40, dtype=np.int64)
+    assert share_of_groups(indices, groups, 1.0, 13).tolist() == list(range(40))
+    first, second = (share_of_groups(indices, groups, 0.25, seed).tolist() for seed in (1, 2))
+    assert len(first) == len(second) == 10
+    assert first != second

@@ -27,6 +27,17 @@ def test_assemble_limit_shortens_training_only(insect: SmilModel, data: MemoryDa
     assert short.val.tolist() == whole.val.tolist()
 
 
+def test_assemble_train_fraction_thins_training_only(insect: SmilModel, data: MemoryData) -> None:
+    whole = assemble(tiny_config(data={"limit": None}), data, insect).splits
+    part = assemble(tiny_config(data={"limit": None, "train_fraction": 0.5}), data, insect).splits
+    assert set(part.train.tolist()) < set(whole.train.tolist())
+    assert len({data.groups[i] for i in part.train}) == math.ceil(
+        len({data.groups[i] for i in whole.train}) / 2
+    )
+    assert part.val.tolist() == whole.val.tolist()
+    assert part.test.tolist() == whole.test.tolist()
+
+
 def test_assemble_weight_for_a_label_the_data_lacks_is_refused(
     insect: SmilModel, data: MemoryData
 ) -> None:
