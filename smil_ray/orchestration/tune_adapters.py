@@ -14,6 +14,7 @@ from ray.tune.search import Searcher
 
 from smil_ray.orchestration.search_space import TrialSpec
 from smil_ray.orchestration.tune_driver import SweepDriver
+from smil_ray.orchestration.tune_pack import drop, packed_jobs
 from smil_ray.orchestration.tune_trial import TrialJob, failure_reason
 
 
@@ -32,7 +33,7 @@ def _nothing() -> None:
 
 
 class SpecSearcher(_DriverOnly, Searcher):
-    """Gives Tune the driver's trials one after the other."""
+    """Gives Tune the driver's trials one after the other, or in packs that share a process."""
 
     def __init__(self, driver: SweepDriver, *, follow: bool) -> None:
         super().__init__()
@@ -42,17 +43,21 @@ class SpecSearcher(_DriverOnly, Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial's configuration, None to wait, or Tune's word for the end."""
-        spec = self._driver.next_trial()
-        if spec is None:
+        pack = self._driver.next_pack()
+        if not pack:
             return Searcher.FINISHED if self._driver.is_over else None
-        self.specs[spec.name] = spec
+        self.specs |= {spec.name: spec for spec in pack}
+        jobs = [self._job(spec) for spec in pack]
+        return jobs[0].as_config() if len(jobs) == 1 else packed_jobs(jobs)
+
+    def _job(self, spec: TrialSpec) -> TrialJob:
         return TrialJob(
             name=spec.name,
             folder=str(self._driver.trial_folder(spec.name)),
             metric=self._driver.base.train.select_metric,
             run=self._driver.plan.run,
             follow=self._follow,
-        ).as_config()
+        )
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -74,11 +79,24 @@ class DriverScheduler(_DriverOnly, FIFOScheduler):
         self._driver = driver
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Return whether to continue or stop."""
-        value = result.get("value")
+        """Return whether to continue or stop; a pack goes on for those that do."""
+        packed = "member" in result
+        name = result["member"] if packed else trial_names(trial)[0]
+        if packed and name not in self._driver.running:
+            # Said again after the pack's process was started again.
+            return TrialScheduler.CONTINUE
         goes_on = self._driver.result(
-            trial_name(trial), float(result.get("epoch", 0.0)), value, result.get("failure", "")
+            name,
+            float(result.get("epoch", 0.0)),
+            None if result.get("ended") else result.get("value"),
+            result.get("failure", ""),
         )
+        if packed:
+            if result["ended"]:
+                self._driver.end(name, seconds=result.get("seconds"))
+            elif not goes_on:
+                drop(self._driver.trial_folder(name))
+            return TrialScheduler.CONTINUE
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
 
@@ -91,29 +109,37 @@ class DriverCallback(_DriverOnly, tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Note the start."""
-        self._driver.start(self._searcher.specs[trial_name(trial)])
+        for name in trial_names(trial):
+            self._driver.start(self._searcher.specs[name])
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
     ) -> None:
         """Note the end."""
-        self._driver.end(trial_name(trial))
+        for name in self._running(trial):
+            self._driver.end(name)
 
     def on_trial_recover(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
     ) -> None:
         """Say that a trial starts again."""
-        name = trial_name(trial)
-        self._driver.notify(f"{name}: its process died; it goes on from its last checkpoint")
+        names = ", ".join(self._running(trial))
+        self._driver.notify(f"{names}: the process died; going on from the last checkpoint")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Note the death of a trial that has no attempt left."""
-        self._driver.end(trial_name(trial), f"its process died: {_cause(trial)}")
+        for name in self._running(trial):
+            self._driver.end(name, f"its process died: {_cause(trial)}")
+
+    def _running(self, trial: Trial) -> list[str]:
+        """Return the sweep's trials in a Tune trial that have not ended."""
+        return [name for name in trial_names(trial) if name in self._driver.running]
 
 
-def trial_name(trial: Trial) -> str:
-    """Return the sweep's name of a Tune trial."""
-    return trial.config["job"]["name"]
+def trial_names(trial: Trial) -> list[str]:
+    """Return the sweep's names of the trials in a Tune trial."""
+    config = trial.config
+    return [job["name"] for job in config.get("jobs", [config.get("job")])]
 
 
 def _cause(trial: Trial) -> str:

@@ -15,6 +15,8 @@ from smil_ray.orchestration.tune_budget import Budget, devices_in_use
 from smil_ray.orchestration.tune_generations import make_queue
 from smil_ray.orchestration.tune_judges import restored_judge
 from smil_ray.orchestration.tune_outcome import outcome_line, read_outcome, sweep_figures
+from smil_ray.orchestration.tune_pack import take_back
+from smil_ray.orchestration.tune_packing import Packer
 from smil_ray.orchestration.tune_resources import TrialPlan
 from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord
 from smil_ray.sweep_config import SweepConfig
@@ -68,6 +70,7 @@ class SweepDriver:
         self.budget = Budget(sweep, self.journal)
         self.running: dict[str, RunningTrial] = {}
         self._peeked: TrialSpec | None = None
+        self._packer = Packer(self.next_trial, plan.pack)
         self.ui_command: str | None = None
         self._syncer: Syncer | None = None
         self._parent: RunSync | None = None
@@ -81,13 +84,15 @@ class SweepDriver:
     @property
     def is_over(self) -> bool:
         """Whether no more trial will be handed out: there is none, or no budget for it."""
-        return self.queue.is_exhausted or self.budget.is_spent
+        is_empty = self.queue.is_exhausted and not self._packer.held
+        return is_empty or self.budget.is_spent
 
     @property
     def is_over_budget(self) -> bool:
         """Whether trials are left that a larger budget would run."""
         stopped = any(r.reason == BUDGET for r in self.journal.records().values())
-        return self.budget.is_spent and (stopped or self._peek() is not None)
+        is_left = stopped or bool(self._packer.held) or self._peek() is not None
+        return self.budget.is_spent and is_left
 
     def track(self, syncer: Syncer, parent: RunSync, ui_command: str) -> None:
         """Follow the folders of runs with `syncer` as runs nested in `parent`."""
@@ -106,6 +111,11 @@ class SweepDriver:
         """End the tracking of a run as its own `status.json` says."""
         if folder in self._followed:
             self._followed.pop(folder).end(*read_status(folder, "FINISHED"))
+
+    def next_pack(self) -> list[TrialSpec]:
+        """Return trials that go into one process; empty at the end, or to wait."""
+        self._count_time()
+        return [] if self.budget.is_spent else self._packer.next()
 
     def next_trial(self) -> TrialSpec | None:
         """Return the next trial with its run folder made; None at the end, or to wait."""
@@ -156,6 +166,7 @@ class SweepDriver:
             parent=spec.parent,
             folder=f"{TRIALS_FOLDER}/{spec.name}",
         )
+        take_back(folder)
         self.running[spec.name] = RunningTrial(spec, folder, time.time())
         self.follow(folder, spec.name, {"smil_ray.kind": "trial", "smil_ray.digest": spec.digest})
 

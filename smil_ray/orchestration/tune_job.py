@@ -11,7 +11,7 @@ SWEEP/leaderboard.json  report.html
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,11 @@ from smil_ray.orchestration.tune_final import (
     compare_trials,
     train_winner,
 )
+from smil_ray.orchestration.tune_pack import run_trials
+from smil_ray.orchestration.tune_packing import pack_size
 from smil_ray.orchestration.tune_resources import TRIAL_SLOT, choose_execution, plan_trials
 from smil_ray.orchestration.tune_training import train_inline, train_on_ray
-from smil_ray.orchestration.tune_trial import TrainTrial, run_trial
+from smil_ray.orchestration.tune_trial import TrainTrial
 from smil_ray.results.ranking import Leaderboard, TrialRecord
 from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir, write_atomic
@@ -47,6 +49,7 @@ SLOTS = 1024.0
 CHANGEABLE = {
     "trials",
     "execution",
+    "pack",
     "max_concurrent_trials",
     "cpus_per_trial",
     "gpus_per_trial",
@@ -137,6 +140,8 @@ def run_sweep(
     is_trained_on = bool(sweep.final_epochs)
     with start_ray(address, resources={TRIAL_SLOT: SLOTS}, dashboard=is_launched or is_trained_on):
         plan = plan_trials(sweep, base, cluster_resources())
+        if hooks.train is None:
+            plan = replace(plan, pack=pack_size(sweep, base, plan))
         run = _open_folder(sweep, base, resume, output_dir)
         driver = SweepDriver(sweep, base, run, plan, hooks.notify)
         with _tracking(driver) as parent:
@@ -193,7 +198,7 @@ def _run_trials(driver: SweepDriver, train: TrainTrial) -> bool:
     follow = plan.execution == "ray_train" and train is train_on_ray
     searcher = SpecSearcher(driver, follow=follow)
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(run_trial, train=train), plan.resources),
+        tune.with_resources(tune.with_parameters(run_trials, train=train), plan.resources),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=DriverScheduler(driver),

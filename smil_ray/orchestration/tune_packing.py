@@ -50,28 +50,31 @@ class Packer:
     Args:
         take: Returns the next trial, None when there is none.
         size: The most trials of a pack.
+
+    Attributes:
+        held: Trials that were taken and not yet handed out.
     """
 
     def __init__(self, take: Callable[[], TrialSpec | None], size: int) -> None:
         self._take = take
         self._size = size
-        self._held: list[TrialSpec] = []
+        self.held: list[TrialSpec] = []
 
     def next(self) -> list[TrialSpec]:
         """Return the next pack; empty when there is no trial left."""
         while True:
-            streams = [self._stream(spec) for spec in self._held]
+            streams = [self._stream(spec) for spec in self.held]
             pack = next(in_packs(streams, self._size), [])
-            if len(pack) == self._size or len(self._held) >= LOOK_AHEAD * self._size:
+            if len(pack) == self._size or len(self.held) >= LOOK_AHEAD * self._size:
                 break
-            if self._held and streams[0] is None:
+            if self.held and streams[0] is None:
                 break
             spec = self._take()
             if spec is None:
                 break
-            self._held.append(spec)
-        chosen = [self._held[number] for number in pack]
-        self._held = [spec for number, spec in enumerate(self._held) if number not in pack]
+            self.held.append(spec)
+        chosen = [self.held[number] for number in pack]
+        self.held = [spec for number, spec in enumerate(self.held) if number not in pack]
         return chosen
 
     @staticmethod
