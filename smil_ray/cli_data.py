@@ -160,7 +160,10 @@ def _add_preprocess(commands: Commands) -> None:
         help="comma-separated names, marked as not visible",
     )
     job.add_argument(
-        "--mask-dilation", type=count_or_zero, default=0, help="widen masks, pixels (default 0)"
+        "--mask-dilation",
+        type=count_or_zero,
+        default=0,
+        help="widen masks, native pixels (default 0)",
     )
     job.add_argument(
         "--crop",

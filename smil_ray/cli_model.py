@@ -122,6 +122,11 @@ def _check_ground_truth(arguments: argparse.Namespace) -> int:
     console.print(table)
     failed = [check for check in checks if not check.passed]
     console.print(f"{len(checks) - len(failed)} of {len(checks)} samples passed")
+    if failed:
+        console.print(
+            "Parameters without loss whose joints lie elsewhere belong to another body: name the "
+            "model that the data were made with (--model), or try --rest-joints static."
+        )
     if arguments.plots is not None:
         for position, check in zip(indices, checks, strict=True):
             path = arguments.plots / f"alignment_{position:05d}.png"

@@ -9,6 +9,7 @@ import h5py
 import pytest
 from insect_data import write_insects
 
+from smil_ray.body.model_file import write_npz
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.cli import main
 
@@ -36,6 +37,7 @@ def place(tmp_path: Path, insect_file: Path, insect_run: Path) -> Place:
         "new": tmp_path / "new",
         "cut": tmp_path / "cut.h5",
         "newer": tmp_path / "newer.h5",
+        "model": write_npz(SmilModel.builtin().source, tmp_path / "insect.npz"),
         "umlauts": tmp_path / "Käfer Ärger",
         "photo": tmp_path / "photo.jpg",
         **{name: tmp_path / name for name in ("empty", "file", "run")},
@@ -80,6 +82,7 @@ CASES = {
     "inspect {data} --out {file}/sheet.png": "cannot be written",
     "convert-model {new} {new}.npz": "no such model file",
     "convert-model {file} {new}.npz": "not a readable pickle",
+    "convert-model {model} {new}.pkl": "expected a name that ends in .npz",
     "show-model {new}": "no such model file",
     "show-model builtin --out {file}": "File exists",
     "check-ground-truth --data {new}": "found no such file",
@@ -106,6 +109,7 @@ CASES = {
     "cache rm --dir {new}": "No cache to remove",
     "cache build --dir {new}": "data.path",
     "cache build --data {file} --backbone test_vit --dir {new}": "found other content",
+    "cache build --data {data} --backbone test_vit --weights {photo} --dir {new}": "other content",
     "cache build --data {data} --backbone of_dreams --dir {new}": "a timm model name",
 }
 

@@ -52,8 +52,15 @@ def read_model_file(path: Path | str, *, direction_axes: str | None = None) -> M
 
 
 def write_npz(arrays: ModelArrays, path: Path | str) -> Path:
-    """Write `arrays` in the safe form: plain arrays, no pickle; replaces `path` atomically."""
+    """Write `arrays` in the safe form: plain arrays, no pickle; replaces `path` atomically.
+
+    Raises:
+        ModelFileError: `path` does not end in .npz, by which it is known when read, or cannot be
+            written.
+    """
     path = Path(path)
+    if path.suffix != ".npz":
+        raise ModelFileError(f"{path}", expected="a name that ends in .npz")
     content: dict[str, Any] = {
         "smil_model_version": np.int64(NPZ_VERSION),
         "name": np.array(arrays.name),

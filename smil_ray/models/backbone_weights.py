@@ -75,9 +75,11 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
             return load_file(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        # torch's own sentence would have the person load the file unsafely.
+        unsafe = isinstance(error, pickle.UnpicklingError)
         raise ConfigError(
             f"model.backbone.weights: {path} cannot be read as weights",
-            found=str(error).strip().split("\n")[0],
+            found="other content than tensors" if unsafe else str(error).strip().split("\n")[0],
             remedy="give a .safetensors file or a state_dict saved by torch.save",
         ) from error
     for key in _WRAPPERS:

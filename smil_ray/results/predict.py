@@ -26,6 +26,7 @@ from smil_ray.render.overlay import draw_keypoints, draw_mesh
 from smil_ray.training.checkpoint import LoadedRegressor
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+_COMPANIONS = ("_ID", "_Depth", "_NormalWA")
 OVERLAY_SIZE = 1024
 
 
@@ -70,13 +71,15 @@ class PredictReport:
 def find_images(paths: Iterable[Path]) -> list[Path]:
     """Return the image files among `paths`, each once, those of a folder (one level) sorted.
 
+    ReplicAnt's masks and depth maps beside a picture of a folder are no images to predict on.
+
     Raises:
         DataError: A path does not exist, or there is no image at all.
     """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+            found += _images_of(path)
         elif path.exists():
             found.append(path)
         else:
@@ -86,6 +89,12 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
             "No image to predict on", expected=f"files ending in {', '.join(IMAGE_SUFFIXES)}"
         )
     return list(dict.fromkeys(found))
+
+
+def _images_of(folder: Path) -> list[Path]:
+    images = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    companions = {image.stem + end for image in images for end in _COMPANIONS}
+    return [image for image in images if image.stem not in companions]
 
 
 def open_picture(path: Path) -> Picture:

@@ -116,7 +116,9 @@ def test_command_fails_where_a_sample_is_wrong_and_draws_what_it_found(
     command = ["check-ground-truth", "--data", str(wrong), "--test-3d-keypoints"]
     plots = tmp_path / "plots"
     assert main([*command, "--sample_index", "0", "--plots", str(plots)]) == 1
-    assert "0 of 1 samples passed" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "0 of 1 samples passed" in said
+    assert "--rest-joints static" in said
     assert [path.name for path in plots.iterdir()] == ["alignment_00000.png"]
     assert main([*command, "--tolerance_3d_keypoints", "0.6", "--sample-index", "1"]) == 0
     assert main(command) == 1

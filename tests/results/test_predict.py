@@ -135,6 +135,8 @@ def test_pictures_of_one_name_do_not_overwrite_each_other(
 def test_images_of_folders_are_found_once_in_order(photo: np.ndarray, tmp_path: Path) -> None:
     expected = [write(tmp_path / name, photo) for name in ("a.JPG", "b.png", "c.jpeg")]
     (tmp_path / "notes.txt").write_text("")
+    for name in ("a_ID.png", "a_Depth.png"):
+        write(tmp_path / name, photo)
     (tmp_path / "deeper").mkdir()
     assert find_images([tmp_path]) == expected
     assert find_images([expected[1], tmp_path]) == [expected[1], expected[0], expected[2]]
