@@ -20,8 +20,8 @@ from smil_ray.results.ranking import RankedConfig
 FEWEST = 10
 PER_SETTING = 4
 """So many configurations are needed for each varied setting, and FEWEST at least."""
-DRAWS = 20
-TREES, DEPTH = 48, 32
+DRAWS = 12
+TREES, DEPTH = 32, 32
 ABSENT = "not set"
 
 

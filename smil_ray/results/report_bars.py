@@ -6,13 +6,11 @@ from typing import Literal
 from smil_ray.results.importance import Importance
 from smil_ray.results.ranking import RankedConfig, show
 from smil_ray.results.report_axes import Axis
-from smil_ray.results.report_plots import INK, WIDTH, Canvas, colour_of
+from smil_ray.results.report_plots import INK, LETTER, WIDTH, Canvas, colour_of
 
 LINE = 26
 """Pixels from line to line; `DENSE` where there are many."""
 DENSE = 16
-LETTER = 6.9
-"""Pixels that a letter takes."""
 MOST_LINES = 20
 BAR = "#4dabf7"
 

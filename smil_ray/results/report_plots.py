@@ -9,8 +9,12 @@ from smil_ray.results.report_axes import Axis
 
 WIDTH = 760
 """Pixels of the drawings; their letters of 12 px stay legible on a page 800 px wide."""
-COLUMN = 150
+COLUMN = 125
 """Pixels between two axes of the parallel coordinates at least."""
+NARROWEST = 0.84
+"""A drawing becomes no smaller than this; narrower pages scroll it."""
+LETTER = 6.9
+"""Pixels that a letter takes."""
 COLOURS = ("#c92a2a", "#1971c2", "#2f9e44", "#e8590c", "#7048e8")
 """Colours of the first places; the others are grey."""
 OTHERS = "#adb5bd"
@@ -119,18 +123,23 @@ class Canvas:
         self._below(x, x_title)
 
     def _below(self, x: Axis, x_title: str) -> None:
-        for place, label in x.ticks():
-            self.text(self.x(place), self.height - self.bottom + 19, label)
+        ticks = x.ticks()
+        room = (self.width - self.left - self.right) / max(len(ticks), 1)
+        is_tight = bool(x.categories) and max(len(label) for _, label in ticks) * LETTER > room
+        for number, (place, label) in enumerate(ticks):
+            # Long names stand in two lines by turns.
+            shift = 15 * (number % 2) if is_tight else 0
+            self.text(self.x(place), self.height - self.bottom + 19 + shift, label)
         self.line([(0.0, 0.0), (1.0, 0.0)], INK)
         self.text(self.x(0.5), self.height - 8, x_title, font_weight="600")
 
     def svg(self, label: str) -> str:
         """Return the picture."""
         body = "".join(self._parts)
+        least = round(NARROWEST * self.width)
         return (
-            f'<svg viewBox="0 0 {self.width} {self.height}" style="min-width:{self.width - 60}px" '
-            f'role="img" '
-            f'aria-label="{escape(label)}" font-size="12" fill="{INK}">{body}</svg>'
+            f'<svg viewBox="0 0 {self.width} {self.height}" style="min-width:{least}px" '
+            f'role="img" aria-label="{escape(label)}" font-size="12" fill="{INK}">{body}</svg>'
         )
 
 
@@ -200,7 +209,7 @@ def setting_plot(curves: Sequence[Curve], key: str, name: str, metric: str) -> s
     x = Axis.of([curve.labels.get(key) for curve in curves], pad=0.06)
     shown = [c for c in curves if x.categories or c.labels.get(key) is not None]
     y = Axis.of([curve.metric for curve in curves])
-    canvas = Canvas(370, 270, (12, 12, 46, 62))
+    canvas = Canvas(370, 285, (12, 24, 61, 62))
     canvas.axes(x, y, name, metric)
     groups: dict[float, list[float]] = {}
     for curve in shown:
