@@ -5,6 +5,7 @@ from pathlib import Path
 from smil_ray.config_io import load_config, read_yaml
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.journal import JOURNAL_FILE, Journal
+from smil_ray.results.pareto import Objective
 from smil_ray.results.ranking import LEADERBOARD_FILE, Leaderboard
 
 SWEEP_FILE = "sweep.yaml"
@@ -28,10 +29,12 @@ def read_board(folder: Path) -> Leaderboard:
     if not records:
         raise ConfigError(f"No trial of the sweep {folder} has started yet")
     train = load_config(folder / "config.yaml").train
+    sweep = read_yaml(folder / SWEEP_FILE)
     return Leaderboard(
-        sweep=str(read_yaml(folder / SWEEP_FILE).get("name", folder.name)),
+        sweep=str(sweep.get("name", folder.name)),
         metric=train.select_metric,
         mode=train.select_mode,
-        trials=tuple(sorted(records.values(), key=lambda r: (r.index, r.repeat))),
+        trials=tuple(sorted(records.values(), key=lambda r: (r.level, r.index, r.repeat))),
         interrupted=True,
+        objectives=tuple(Objective(**goal) for goal in sweep.get("objectives", ())),
     )

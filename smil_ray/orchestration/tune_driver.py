@@ -168,7 +168,10 @@ class SweepDriver:
         )
         take_back(folder)
         self.running[spec.name] = RunningTrial(spec, folder, time.time())
-        self.follow(folder, spec.name, {"smil_ray.kind": "trial", "smil_ray.digest": spec.digest})
+        tags = {"smil_ray.kind": "trial", "smil_ray.digest": spec.digest}
+        if spec.parent is not None:
+            tags["smil_ray.parent"] = spec.parent
+        self.follow(folder, spec.name, tags)
 
     def result(self, name: str, epoch: float, value: float | None, failure: str) -> bool:
         """Take one report of a trial and return whether the trial may go on."""

@@ -9,6 +9,7 @@ from smil_ray.results.pareto import Objective
 from smil_ray.results.ranking import (
     Leaderboard,
     RankedConfig,
+    TrialRecord,
     best_record,
     duration,
     searched_keys,
@@ -57,8 +58,12 @@ def ranking_table(board: Leaderboard, limit: int | None = None, *, width: int = 
         shown = _settings(record.labels, names, is_wide=is_wide)
         shown[-1] += f": {record.reason}" if record.reason else ""
         blank = [""] * (len(others) + 2)
-        table.add_row("-", record.name, *shown, record.status, *blank, style="dim")
+        table.add_row("-", _name(record), *shown, record.status, *blank, style="dim")
     return table
+
+
+def _name(record: TrialRecord) -> str:
+    return record.name if record.parent is None else f"{record.name}\n from {record.parent}"
 
 
 def _captions(board: Leaderboard) -> list[str]:
@@ -80,7 +85,7 @@ def _cells(
     best = best_record(config.records, board.mode)
     spread = "" if config.spread is None else f" ± {config.spread:.2g}"
     return [
-        best.name,
+        _name(best),
         *_settings(config.labels, names, is_wide=is_wide),
         f"{config.metric:.4g}{spread}",
         *(show(best.value(goal.metric)) for goal in others),

@@ -11,10 +11,12 @@ from smil_ray.orchestration.search_space import (
     grace_epochs,
     list_points,
 )
+from smil_ray.orchestration.tune_checks import check_sweep
 from smil_ray.orchestration.tune_command import tune_main
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "experiments" / "configs").glob("tune_*.yaml"))
+EXAMPLES = sorted((ROOT / "experiments" / "configs").glob("search_*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -25,6 +27,20 @@ def test_search_space_of_a_script_is_valid(path: Path) -> None:
     assert grace_epochs(sweep, base) <= base.train.epochs
     assert sweep.name == path.stem
     assert (ROOT / "experiments" / f"{path.stem}.py").is_file()
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_of_a_search_is_valid(path: Path) -> None:
+    sweep = sweep_from_dict(read_yaml(path), source=path.name)
+    check_sweep(sweep, base_config(sweep))
+    assert sweep.name == path.stem
+
+
+def test_examples_show_each_kind_of_search() -> None:
+    sweeps = [sweep_from_dict(read_yaml(path)) for path in EXAMPLES]
+    assert {sweep.search for sweep in sweeps} >= {"pbt", "optuna", "random"}
+    assert {sweep.scheduler.type for sweep in sweeps} >= {"median", "halving"}
+    assert any(sweep.objectives and sweep.max_hours for sweep in sweeps)
 
 
 def test_backbone_search_covers_what_it_says() -> None:
@@ -43,6 +59,8 @@ def test_backbone_search_covers_what_it_says() -> None:
         (["--set", "train.select_metric=val/loss/total"], "must not be a loss"),
         (["--config", "no_such_file.yaml"], "no_such_file.yaml does not exist"),
         (["--trials", "0"], "trials"),
+        (["--max-hours", "0"], "max_hours"),
+        (["--max-gpu-hours", "-1"], "max_gpu_hours"),
         (["--resume", "--output", "no_such_folder"], "no sweep named tune_backbones"),
     ],
 )

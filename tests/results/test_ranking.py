@@ -132,6 +132,15 @@ def test_only_the_highest_level_is_ranked_and_the_lower_ones_follow(tmp_path: Pa
     assert Leaderboard.load(tmp_path) == found
 
 
+def test_table_names_the_trial_that_another_one_went_on_from() -> None:
+    console = Console(width=200, record=True, file=io.StringIO())
+    child = record(1, 2.0, generation=1, parent="trial_000")
+    failed = record(2, None, status="failed", parent="trial_000", name="late")
+    console.print(ranking_table(board(record(0, 3.0), child, failed), width=200))
+    names = [line.split("│")[2].strip() for line in console.export_text().splitlines()[4:9]]
+    assert names == ["trial_001", "from trial_000", "trial_000", "late", "from trial_000"]
+
+
 def test_table_marks_the_pareto_front_and_shows_every_objective(tmp_path: Path) -> None:
     goals = (Objective("val/pa_mpjpe_pct_bl"), Objective("cost/parameters"))
     trials = [
