@@ -1,8 +1,12 @@
-"""Does the transformer decoder earn its cost over the plain MLP head?
+r"""Does the transformer decoder earn its cost over the plain MLP head?
 
 Question: with one backbone, which head, and how many refinement iterations and layers?
 Command:  python experiments/tune_heads.py
-          python experiments/tune_heads.py --data my_animals.h5 --set model.backbone.name=resnet50
+          python experiments/tune_heads.py --data my_animals.h5 \
+              --set model.backbone.name=vit_base_patch16_224 \
+              --set model.backbone.weights=pretrained --set model.backbone.freeze=true
+          With a frozen backbone its features are computed once, for all trials, and the trials
+          train side by side in one process.
 Needs:    two CPU cores and about 10 minutes for the embedded data.
 Expect:   the decoder ahead of the MLP by the pose error at a higher cost, which the report's
           cost plot shows; more iterations help less than a fitting learning rate.
