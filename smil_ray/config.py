@@ -245,7 +245,7 @@ class TrainConfig(Settings):
 
     epochs: Annotated[int, Field(ge=1)] = 20
     stop_epoch: Annotated[int, Field(ge=1)] | None = None
-    seed: int = 13
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 13
     select_metric: str = "val/pa_mpjpe_pct_bl"
     select_mode: Literal["min", "max"] = "min"
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = None

@@ -131,7 +131,7 @@ class SweepConfig(Settings):
     search: Literal["random", "grid", "optuna", "pbt"] = "random"
     trials: Annotated[int, Field(ge=1)] = 8
     repeats: Annotated[int, Field(ge=1)] = 1
-    seed: int = 13
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 13
     scheduler: SchedulerConfig = SchedulerConfig()
     pbt: PbtConfig = PbtConfig()
     objectives: tuple[ObjectiveConfig, ...] = ()

@@ -85,6 +85,7 @@ def test_one_weight_of_a_file_does_not_bring_the_defaults_back(tmp_path: Path) -
         (["epochs=1"], "unknown key 'epochs'; the nearest valid key is"),
         (["train.epochs=many"], r"train\.epochs: .*found 'many'"),
         (["train.epochs=0"], r"train\.epochs: .*greater than or equal to 1"),
+        (["train.seed=-1"], r"train\.seed: .*greater than or equal to 0"),
         (["train.epochs"], "expected KEY=VALUE"),
         (["=1"], "expected KEY=VALUE"),
         (["train.epochs=[1"], "not YAML: expected ',' or '\\]'"),
