@@ -33,12 +33,21 @@ from images to a trained network:
   smil-ray predict RUN photo.jpg --out results    parameters and overlay
 """
 
+AFTER_INTERRUPTION = {
+    "preprocess": "start again with --resume to do only what is missing",
+    "synth": "start again to make only what is missing",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     arguments = build_parser().parse_args(kebab(sys.argv[1:] if argv is None else argv))
-    return exit_code(f"smil-ray {arguments.command}", lambda: arguments.run(arguments))
+    return exit_code(
+        f"smil-ray {arguments.command}",
+        lambda: arguments.run(arguments),
+        remedy=AFTER_INTERRUPTION.get(arguments.command, ""),
+    )
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from smil_ray import __version__, cli_exit
+from smil_ray import __version__, cli_data, cli_exit
 from smil_ray.cli import build_parser, kebab, main
 from smil_ray.cli_exit import exit_code
 from smil_ray.errors import ConfigError
@@ -129,3 +129,17 @@ def test_every_way_to_end_has_its_code(capsys: pytest.CaptureFixture[str]) -> No
     )
     with pytest.raises(OSError, match="no file"):
         ends(OSError("no file"))
+
+
+@pytest.mark.parametrize(("command", "said"), [("synth", "only what is missing"), ("doctor", "")])
+def test_interrupted_command_says_how_to_go_on_where_it_can(
+    command: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli_data, f"_{command}", interrupt)
+    assert main([command, "a"]) == cli_exit.INTERRUPTED
+    error = capsys.readouterr().err
+    assert error.startswith(f"smil-ray {command}: interrupted")
+    assert error.strip().endswith(said or "interrupted")
