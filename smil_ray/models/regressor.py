@@ -59,8 +59,7 @@ def build_regressor(
 ) -> "Regressor":
     """Return the network of `config` for a SMIL model with these sizes.
 
-    The head's initial weights depend on torch's generator as it is now, whether or not the
-    backbone draws from it as well.
+    The head's initial weights depend on torch's generator as it is now, not on the backbone's use.
 
     Args:
         config: Backbone, head and outputs.
