@@ -14,6 +14,8 @@ from smil_ray.orchestration.tune_driver import SweepDriver
 from smil_ray.orchestration.tune_resources import TrialPlan
 from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard
 
+pytestmark = pytest.mark.usefixtures("quick_folders")
+
 HOUR = 3600.0
 SPACE = {"optim.learning_rate": {"loguniform": [1e-4, 1e-2]}}
 

@@ -15,6 +15,8 @@ from smil_ray.orchestration.tune_final import final_config
 from smil_ray.results.ranking import TrialRecord
 from smil_ray.tracking.run_dir import RunDir
 
+pytestmark = pytest.mark.usefixtures("quick_folders")
+
 LEVELS = [
     {"data_fraction": 0.25, "input_size": 96, "epochs": 2},
     {"data_fraction": 0.5, "epochs": 3, "input_size": 128},

@@ -15,6 +15,8 @@ from smil_ray.orchestration.tune_driver import SweepDriver
 from smil_ray.results.ranking import Leaderboard
 from smil_ray.tracking.run_dir import RunDir
 
+pytestmark = pytest.mark.usefixtures("quick_folders")
+
 SIZE = "cost/parameters"
 GOALS = [{"metric": METRIC}, {"metric": SIZE}]
 SPACE = {"optim.learning_rate": {"loguniform": [1e-4, 1e-2]}}

@@ -19,6 +19,8 @@ from smil_ray.results.ranking import TrialRecord
 from smil_ray.sweep_config import ParameterSpace
 from smil_ray.tracking.run_dir import RunDir
 
+pytestmark = pytest.mark.usefixtures("quick_folders")
+
 PBT = {
     "search": "pbt",
     "trials": 4,
@@ -38,10 +40,11 @@ def train(driver: SweepDriver, name: str, value: float | None) -> TrialRecord:
     spec = driver.running[name].spec
     epoch, weight = load_toy(folder)
     while value is not None and epoch < spec.last_epoch:
-        epoch, weight = epoch + 1, weight + 1.0 + driver.running[name].spec.index / 1000
-        save_toy(folder, epoch, weight, value)
+        epoch, weight = epoch + 1, weight + 1.0 + spec.index / 1000
         run.append_metrics(epoch, {METRIC: value}, epoch=float(epoch))
         driver.result(name, float(epoch), value, "")
+    if value is not None:
+        save_toy(folder, epoch, weight, value)
     return driver.end(name, None if value is not None else "out of memory")
 
 
