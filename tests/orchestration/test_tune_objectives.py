@@ -12,6 +12,7 @@ from smil_ray.errors import ConfigError
 from smil_ray.orchestration.search_space import base_config
 from smil_ray.orchestration.search_space_sampler import OptunaSampler, objectives
 from smil_ray.orchestration.tune_driver import SweepDriver
+from smil_ray.orchestration.tune_queue import TrialQueue
 from smil_ray.results.ranking import Leaderboard
 from smil_ray.tracking.run_dir import RunDir
 
@@ -81,6 +82,7 @@ def test_front_is_in_the_leaderboard_and_the_winner_is_the_best_by_the_metric(
 
 
 def told_study(driver: SweepDriver) -> Any:
+    assert isinstance(driver.queue, TrialQueue)
     sampler = driver.queue._sampler
     assert isinstance(sampler, OptunaSampler)
     return sampler._study
