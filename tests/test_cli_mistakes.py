@@ -56,6 +56,7 @@ CASES = {
     "preprocess {data} {new}.h5": "no such folder; expected a replicAnt data set; found a file",
     "preprocess {umlauts} {empty}": "expected a file to write; found a folder",
     "preprocess {umlauts} {file}/a.h5": "cannot be written",
+    "preprocess {umlauts} {photo}": "found a file of another kind; name OUTPUT.h5 last",
     "preprocess {umlauts} {new}.h5 --only {new}": "cannot be read as a list of names",
     "preprocess {umlauts} {new}.h5 --only {file}": "no entry of the input is in the list",
     "preprocess {umlauts} {new}.h5 --only {photo}": "cannot be read as a list of names",

@@ -10,6 +10,7 @@ from pathlib import Path
 from smil_ray.errors import DataError
 
 TEMP_MARK = ".writing-"
+_HDF5_START = b"\x89HDF"
 _REMEDIES = {
     errno.ENOSPC: "free some space and start again with --resume",
     errno.EDQUOT: "free some of your quota and start again with --resume",
@@ -17,6 +18,29 @@ _REMEDIES = {
     errno.EACCES: "choose a folder that can be written",
     errno.EPERM: "choose a folder that can be written",
 }
+
+
+def check_replaceable(path: Path) -> None:
+    """Make sure that writing an HDF5 file to `path` destroys nothing of another kind.
+
+    Raises:
+        DataError: A folder is there, or a file that is neither HDF5 nor empty.
+    """
+    if path.is_dir():
+        raise DataError(
+            f"{path}", expected="a file to write", found="a folder", remedy="name OUTPUT.h5 last"
+        )
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        start = file.read(len(_HDF5_START))
+    if start not in (b"", _HDF5_START):
+        raise DataError(
+            f"{path}",
+            expected="a new file, or an HDF5 file to replace",
+            found="a file of another kind",
+            remedy="name OUTPUT.h5 last",
+        )
 
 
 @contextlib.contextmanager

@@ -85,7 +85,7 @@ def _entry(root: Path, here: Path, filename: str, names: set[str]) -> Entry | No
     mask = next((mask_stem + s for s in _MASK_SUFFIXES if mask_stem + s in names), None)
     if image is None and not _is_annotation(here / filename):
         return None
-    _check_text(here / filename)
+    check_name(here / filename)
     prefix = "" if here == root else f"{here.relative_to(root).as_posix()}/"
     return Entry(
         name=prefix + stem,
@@ -96,18 +96,26 @@ def _entry(root: Path, here: Path, filename: str, names: set[str]) -> Entry | No
     )
 
 
-def _check_text(path: Path) -> None:
-    """Refuse a name that no file of ours, no JSON and no terminal could hold."""
+def check_name(path: Path) -> None:
+    """Refuse a name that no file of ours, no JSON and no terminal could hold.
+
+    Raises:
+        DataError: It is not UTF-8.
+    """
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        shown = str(path).encode(errors="backslashreplace").decode()
         raise DataError(
-            f"{shown}",
+            printable(path),
             expected="a name in UTF-8",
             found="bytes of another encoding",
             remedy="rename it, for instance with `convmv -f latin1 -t utf8`",
         ) from error
+
+
+def printable(path: Path) -> str:
+    """Return a path with whatever is not UTF-8 in it as escapes."""
+    return str(path).encode(errors="backslashreplace").decode()
 
 
 def _is_annotation(path: Path) -> bool:

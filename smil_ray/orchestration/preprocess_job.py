@@ -22,6 +22,7 @@ import ray.data
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import LABELS
 from smil_ray.data.filters import REASONS
+from smil_ray.data.hdf5_files import check_replaceable
 from smil_ray.data.hdf5_schema import StoreInfo, count
 from smil_ray.data.hdf5_store import Hdf5Source
 from smil_ray.data.replicant import Entry
@@ -108,10 +109,7 @@ def preprocess(
     """
     start = perf_counter()
     output = Path(output).absolute()
-    if output.is_dir():
-        raise DataError(
-            f"{output}", expected="a file to write", found="a folder", remedy="name OUTPUT.h5 last"
-        )
+    check_replaceable(output)
     if options.model != "builtin":  # Workers have another working directory.
         options = options.model_copy(update={"model": str(Path(options.model).absolute())})
     model = SmilModel.open(options.model)

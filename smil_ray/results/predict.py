@@ -20,6 +20,7 @@ from smil_ray.body.smil_model import PosedBody, SmilModel
 from smil_ray.core.frames import change_frame
 from smil_ray.core.params import SmilParams
 from smil_ray.data.image_io import read_rgb, write_png
+from smil_ray.data.replicant_files import check_name, printable
 from smil_ray.errors import DataError
 from smil_ray.render.camera import Camera
 from smil_ray.render.overlay import draw_keypoints, draw_mesh
@@ -153,9 +154,10 @@ def _readable(paths: Sequence[Path], failed: dict[str, str]) -> list[Picture]:
     pictures = []
     for path in paths:
         try:
+            check_name(path)
             pictures.append(open_picture(path))
         except DataError as error:
-            failed[str(path)] = str(error)
+            failed[printable(path)] = str(error)
     return pictures
 
 

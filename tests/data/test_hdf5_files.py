@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from smil_ray.data.hdf5_files import remove_leftovers, replacing, write_bytes, write_error
+from smil_ray.data.hdf5_files import (
+    check_replaceable,
+    remove_leftovers,
+    replacing,
+    write_bytes,
+    write_error,
+)
 from smil_ray.errors import DataError
 
 
@@ -30,6 +36,21 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
         fail()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_nothing_an_empty_file_or_an_hdf5_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    check_replaceable(path)
+    for content in (b"", b"\x89HDF\r\n\x1a\n and more"):
+        path.write_bytes(content)
+        check_replaceable(path)
+    path.write_bytes(b"\xff\xd8 a photo")
+    with pytest.raises(
+        DataError, match=r"a\.h5; expected a new file.*a file of another kind"
+    ):
+        check_replaceable(path)
+    with pytest.raises(DataError, match="found a folder"):
+        check_replaceable(tmp_path)
 
 
 def test_folder_that_is_missing_is_a_data_error(tmp_path: Path) -> None:

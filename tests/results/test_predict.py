@@ -1,6 +1,7 @@
 """Prediction: files for every picture, pixels of the file, broken pictures named and skipped."""
 
 import csv
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,6 +107,19 @@ def test_broken_pictures_are_named_and_the_rest_is_done(
     assert set(report.failed) == {str(cut), str(text), str(empty)}
     assert "damaged JPEG" in report.failed[str(cut)]
     assert {row[0] for row in table(out)[1:]} == {"good.jpg"}
+
+
+def test_name_in_another_encoding_is_reported_and_the_rest_is_done(
+    loaded: LoadedRegressor, photo: np.ndarray, tmp_path: Path
+) -> None:
+    good = write(tmp_path / "good.png", photo)
+    foreign = tmp_path / os.fsdecode("k\xe4fer.png".encode("latin1"))
+    foreign.write_bytes(good.read_bytes())
+    report = predict_images(loaded, [good, foreign], tmp_path / "out")
+    assert report.done == ("good",)
+    ((name, reason),) = report.failed.items()
+    assert name.endswith("k\\udce4fer.png")
+    assert "expected a name in UTF-8" in reason
 
 
 def test_checkpoint_body_settings_pose_the_prediction(
