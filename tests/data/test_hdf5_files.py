@@ -45,9 +45,7 @@ def test_only_nothing_an_empty_file_or_an_hdf5_file_is_replaced(tmp_path: Path) 
         path.write_bytes(content)
         check_replaceable(path)
     path.write_bytes(b"\xff\xd8 a photo")
-    with pytest.raises(
-        DataError, match=r"a\.h5; expected a new file.*a file of another kind"
-    ):
+    with pytest.raises(DataError, match=r"a\.h5; expected a new file.*a file of another kind"):
         check_replaceable(path)
     with pytest.raises(DataError, match="found a folder"):
         check_replaceable(tmp_path)
