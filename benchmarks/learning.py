@@ -85,7 +85,7 @@ class Row(NamedTuple):
     changes: dict[str, Any]
 
 
-FULL, QUICK = Scale(3000, 500, 15_000, 4_500), Scale(120, 40, 60, 40)
+FULL, QUICK = Scale(3000, 500, 11_000, 3_500), Scale(120, 40, 60, 40)
 BEST = "camera frame"
 
 
@@ -213,13 +213,9 @@ def learn(folder: Path, row: str, scale: Scale, train: Path, held_out: Path) -> 
             return loaded.regressor(batch.image, intrinsics=batch.intrinsics)
 
     figures = measure(predict, held_out, config.model.reference_frame)
-    record.write_text(json.dumps(figures | {"seconds": seconds, "steps": outcome_step(outcome)}))
+    steps = outcome.run_dir.status()["step"]
+    record.write_text(json.dumps(figures | {"seconds": seconds, "steps": steps}))
     return json.loads(record.read_text())
-
-
-def outcome_step(outcome: Any) -> int:
-    """Return the number of steps a training took."""
-    return int(outcome.run_dir.status()["step"])
 
 
 def baselines(train: Path, held_out: Path) -> dict[str, dict[str, float]]:
