@@ -1,13 +1,19 @@
-"""What a run has cost, as metrics beside its others: seconds, device hours, images per second.
+"""What a run has cost and reached, as metrics beside its others.
+
+The costs are seconds, device hours and images per second. `best/...` is the selection metric at
+the epoch that was kept: tables of the tracking server show the last value of a metric, which is
+not the one that runs are ranked by.
 
 They are lines of `metrics.jsonl`, so they reach the tracking server as every metric does: once.
 """
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from smil_ray.config import Config
+from smil_ray.errors import SmilRayError
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync_metrics import MetricRow, read_metrics
 
@@ -18,7 +24,7 @@ EPOCH_SECONDS, EPOCH_RATE = "train/epoch/seconds", "train/epoch/samples_per_s"
 def write_cost(
     run: RunDir, seconds: float, device_hours: float, others: Mapping[str, float] = {}
 ) -> None:
-    """Add a line with what a run that has ended has cost in all.
+    """Add a line with what a run that has ended has cost in all, and its best value.
 
     Args:
         run: The run folder.
@@ -27,7 +33,7 @@ def write_cost(
         others: Further costs by name, such as `cost/parameters`.
     """
     rows = read_metrics(run.path)
-    figures = {**others, SECONDS: seconds, DEVICE_HOURS: device_hours}
+    figures = {**others, **_best(run, rows), SECONDS: seconds, DEVICE_HOURS: device_hours}
     rate = images_per_second(rows)
     if rate is not None:
         figures[IMAGES_PER_S] = rate
@@ -73,6 +79,20 @@ def images_per_second(rows: Sequence[MetricRow]) -> float | None:
             seconds += row.metrics[EPOCH_SECONDS]
             images += row.metrics[EPOCH_SECONDS] * row.metrics[EPOCH_RATE]
     return images / seconds if seconds > 0 else None
+
+
+def _best(run: RunDir, rows: Sequence[MetricRow]) -> dict[str, float]:
+    """Return the best value of the metric that the run selects by, under a name of its own."""
+    try:
+        train = run.load_config().train
+    except SmilRayError:
+        return {}
+    name = train.select_metric
+    values = [row.metrics[name] for row in rows if math.isfinite(row.metrics.get(name, math.nan))]
+    if not values:
+        return {}
+    choose = min if train.select_mode == "min" else max
+    return {f"best/{name.removeprefix('val/')}": choose(values)}
 
 
 COSTS = (SECONDS, DEVICE_HOURS, IMAGES_PER_S)

@@ -38,6 +38,14 @@ def test_cost_is_a_line_at_the_last_step(run: RunDir) -> None:
     }
 
 
+def test_best_value_of_the_selection_metric_has_a_name_of_its_own(run: RunDir) -> None:
+    for step, value in ((11, 7.0), (12, 3.0), (13, float("nan")), (14, 5.0)):
+        run.append_metrics(step, {Config().train.select_metric: value}, epoch=float(step))
+    write_cost(run, 1.0, 0.1)
+    name = Config().train.select_metric.removeprefix("val/")
+    assert run.read_metrics()[-1]["metrics"][f"best/{name}"] == 3.0
+
+
 def test_cost_of_a_run_that_never_began_has_no_speed(tmp_path: Path) -> None:
     run = RunDir.create_at(tmp_path / "run", Config(), "train")
     write_cost(run, 1.0, 0.1)
