@@ -52,7 +52,12 @@ def _parser(description: str | None, config: Path, samples: int) -> argparse.Arg
     )
     add = parser.add_argument
     add("--data", type=Path, help="HDF5 file or replicAnt folder; default: embedded data")
-    add("--config", type=Path, default=config, help=f"search space (default: {config.name})")
+    add(
+        "--config",
+        type=Path,
+        default=config,
+        help=f"the search, see docs/search.md (default: {config.name})",
+    )
     add("--set", action="append", default=[], metavar="A.B=C", help="setting of every trial")
     add(
         "--trials",

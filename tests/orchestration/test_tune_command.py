@@ -12,7 +12,7 @@ from smil_ray.orchestration.search_space import (
     list_points,
 )
 from smil_ray.orchestration.tune_checks import check_sweep
-from smil_ray.orchestration.tune_command import tune_main
+from smil_ray.orchestration.tune_command import _parser, read_sweep, tune_main
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "experiments" / "configs").glob("tune_*.yaml"))
@@ -27,6 +27,16 @@ def test_search_space_of_a_script_is_valid(path: Path) -> None:
     assert grace_epochs(sweep, base) <= base.train.epochs
     assert sweep.name == path.stem
     assert (ROOT / "experiments" / f"{path.stem}.py").is_file()
+
+
+def test_budgets_of_the_command_line_win_over_the_file() -> None:
+    config = ROOT / "experiments" / "configs" / "tune_curriculum.yaml"
+    given = ["--max-trials", "2", "--max-hours", "0.5", "--max-gpu-hours", "4"]
+    arguments = _parser("doc", config, 9).parse_args([*given, "--final-epochs", "0"])
+    sweep = read_sweep(arguments, None)
+    assert (sweep.max_hours, sweep.max_gpu_hours, sweep.final_epochs) == (0.5, 4.0, 0)
+    # Of a grid, the first ones.
+    assert len(list_points(sweep, base_config(sweep))) == 2
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
