@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from smil_ray.config_io import flatten, read_yaml
 from smil_ray.tracking.sync_metrics import MetricPoint, Place, TrackingError, read_new_rows
 from smil_ray.tracking.sync_state import SyncState
-from smil_ray.tracking.sync_tags import run_tags
+from smil_ray.tracking.sync_tags import run_tags, started_ms
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -36,7 +36,13 @@ class RunTracker(Protocol):
     uri: str
 
     def find_or_create_run(
-        self, key: str, name: str, *, parent: str | None = None, tags: Mapping[str, Any] = ...
+        self,
+        key: str,
+        name: str,
+        *,
+        parent: str | None = None,
+        tags: Mapping[str, Any] = ...,
+        started_ms: int | None = None,
     ) -> str:
         """Return the identifier of the run with this key."""
         ...
@@ -61,7 +67,14 @@ class RunTracker(Protocol):
         """Set tags, new and old ones."""
         ...
 
-    def finish(self, run_id: str, status: Status, reason: str | None = None) -> None:
+    def finish(
+        self,
+        run_id: str,
+        status: Status,
+        reason: str | None = None,
+        *,
+        ended_ms: int | None = None,
+    ) -> None:
         """End the run."""
         ...
 
@@ -113,7 +126,11 @@ class RunSync:
         if not self._opened or self.state.run_id is None:
             parent_id = self.parent.run_id() if self.parent else None
             self.state.run_id = self.tracker.find_or_create_run(
-                self.state.key, self.state.name, parent=parent_id, tags=self.state.tags
+                self.state.key,
+                self.state.name,
+                parent=parent_id,
+                tags=self.state.tags,
+                started_ms=started_ms(self.folder),
             )
             self.state.ended = False
             self._opened = True
@@ -143,7 +160,7 @@ class RunSync:
                 self._push_file(run_id, path, ".")
             for path in _best_checkpoint(self.folder):
                 self._push_file(run_id, path, "checkpoint")
-            self.tracker.finish(run_id, *end)
+            self.tracker.finish(run_id, *end, ended_ms=_ended_ms(self.folder))
             self.state.ended = True
             self.state.save(self.folder)
 
@@ -208,6 +225,15 @@ def read_status(folder: Path, default: Status) -> tuple[Status, str | None]:
         return status, None if reason is None else str(reason)
     except (OSError, ValueError, AttributeError):
         return default, None
+
+
+def _ended_ms(folder: Path) -> int | None:
+    """Return when a run ended by its `status.json`; a run may be sent long after."""
+    try:
+        values = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+        return int(1000 * values["time"]) if values["state"] in STATUSES else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,14 @@ def run_tags(folder: Path) -> dict[str, str]:
         if value not in (None, ""):
             tags[tag] = str(value)
     return tags
+
+
+def started_ms(folder: Path) -> int | None:
+    """Return when a run was begun by its `run.json`, in milliseconds since 1970."""
+    try:
+        return int(1000 * datetime.fromisoformat(_facts(folder)["created"]).timestamp())
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _facts(folder: Path) -> dict[str, Any]:

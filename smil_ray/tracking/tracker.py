@@ -88,11 +88,18 @@ class Tracker:
         return self._experiment_id
 
     def find_or_create_run(
-        self, key: str, name: str, *, parent: str | None = None, tags: Mapping[str, Any] = {}
+        self,
+        key: str,
+        name: str,
+        *,
+        parent: str | None = None,
+        tags: Mapping[str, Any] = {},
+        started_ms: int | None = None,
     ) -> str:
         """Return the identifier of the run whose tag `smil_ray.run_id` is `key`.
 
-        The run is created when there is none; found again, it is set to RUNNING.
+        The run is created when there is none; found again, it is set to RUNNING. `started_ms`
+        (since 1970) is when it began, if that is not now.
         """
         client = self._connect()
         with _translated(self.uri):
@@ -108,7 +115,10 @@ class Tracker:
                 return run_id
             all_tags = {**tags, KEY_TAG: key} | ({PARENT_TAG: parent} if parent else {})
             text = {tag: str(value)[:MAX_TAG_VALUE] for tag, value in all_tags.items()}
-            return client.create_run(self.experiment_id, tags=text, run_name=name).info.run_id
+            made = client.create_run(
+                self.experiment_id, start_time=started_ms, tags=text, run_name=name
+            )
+            return made.info.run_id
 
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         """Send parameters, cut to the lengths that MLflow accepts; the same ones may be resent."""
@@ -151,13 +161,20 @@ class Tracker:
         with _translated(self.uri):
             client.log_batch(run_id, tags=items)
 
-    def finish(self, run_id: str, status: RunStatus, reason: str | None = None) -> None:
-        """End a run with its status and, as a tag, the reason."""
+    def finish(
+        self,
+        run_id: str,
+        status: RunStatus,
+        reason: str | None = None,
+        *,
+        ended_ms: int | None = None,
+    ) -> None:
+        """End a run with its status and, as a tag, the reason; `ended_ms` if it is not now."""
         if reason:
             self.set_tags(run_id, {REASON_TAG: reason})
         client = self._connect()
         with _translated(self.uri):
-            client.set_terminated(run_id, status)
+            client.set_terminated(run_id, status, ended_ms)
 
     def run_url(self, run_id: str, base: str | None = None) -> str:
         """Return the page of a run in the MLflow UI (by default on the UI's own port)."""

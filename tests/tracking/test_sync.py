@@ -32,7 +32,13 @@ class FakeServer:
             raise RejectedError("the server refuses")
 
     def find_or_create_run(
-        self, key: str, name: str, *, parent: str | None = None, tags: Mapping[str, Any] = {}
+        self,
+        key: str,
+        name: str,
+        *,
+        parent: str | None = None,
+        tags: Mapping[str, Any] = {},
+        started_ms: int | None = None,
     ) -> str:
         self._check()
         new = {"name": name, "parent": parent, "points": [], "files": Counter()}
@@ -66,7 +72,14 @@ class FakeServer:
         self._check()
         self.runs[run_id]["tags"].update(tags)
 
-    def finish(self, run_id: str, status: str, reason: str | None = None) -> None:
+    def finish(
+        self,
+        run_id: str,
+        status: str,
+        reason: str | None = None,
+        *,
+        ended_ms: int | None = None,
+    ) -> None:
         self._check()
         self.runs[run_id].update(status=status, reason=reason)
 

@@ -93,6 +93,18 @@ def test_sweep_that_was_never_tracked_is_sent_whole_and_once(uri: str, sweep: Pa
     assert {"report.html", "leaderboard.json"} <= files
 
 
+def test_run_that_is_sent_later_keeps_its_times(uri: str, sweep: Path) -> None:
+    run = RunDir.open(sweep / "trials" / "trial_000")
+    run.update_facts({"created": "2026-01-02T03:04:05+00:00"})
+    (run.path / "status.json").write_text('{"state": "finished", "time": 1767323105.5}')
+    for _ in range(2):
+        send_later([run.path], uri=uri)
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        state = json.loads((run.path / "mlflow_sync.json").read_text())
+        info = client.get_run(state["run_id"]).info
+        assert (info.start_time, info.end_time) == (1767323045000, 1767323105500)
+
+
 def test_report_that_was_written_again_replaces_the_first_one(uri: str, sweep: Path) -> None:
     send_later([sweep], uri=uri)
     (sweep / "report.html").write_text("a newer page")
