@@ -4,6 +4,7 @@ import argparse
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ def _compare(arguments: argparse.Namespace) -> int:
             if arguments.metric is not None:
                 board = by_metric(board, folder, arguments.metric)
         else:
-            runs = _runs(arguments.what, arguments.uri, Path(place))
+            runs = _shortened(_runs(arguments.what, arguments.uri, Path(place)))
             board = board_of(folder.name, runs, arguments.metric)
         if not arguments.no_samples:
             _measure(board, folder, console)
@@ -93,6 +94,14 @@ def _runs(what: str, uri: str | None, place: Path) -> "list[ComparedRun]":
         for run in find_runs(tracker)
         if run.kind != "sweep"
     ]
+
+
+def _shortened(runs: "list[ComparedRun]") -> "list[ComparedRun]":
+    """Return the runs without the sweep's name, where all are of one sweep."""
+    sweeps = {run.name.rpartition("/")[0] for run in runs}
+    if len(sweeps) > 1:
+        return runs
+    return [replace(run, name=run.name.rpartition("/")[2]) for run in runs]
 
 
 def _runs_on_disk(folder: Path) -> "list[ComparedRun]":
