@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,48 @@ def test_mlflow_shows_a_parent_and_four_children_with_everything(folder: Path) -
         assert "config.yaml" in files
         assert any(path.endswith(".safetensors") for path in files)
         assert any(path.startswith("overlays/") for path in files)
+
+
+def test_mlflow_has_costs_tags_and_the_report_once_after_a_resume(
+    folder: Path, space: Path, insect_file: Path
+) -> None:
+    sweep, uri = only_sweep(folder / "runs"), f"sqlite:///{folder / 'mlflow.db'}"
+    before = everything(uri)
+    arguments = ("--data", insect_file, "--config", space, "--resume", sweep)
+    with start_ray("local", num_cpus=2, resources={TRIAL_SLOT: SLOTS}):
+        assert run_script("tune_backbones", *arguments, "--set", f"tracking.uri={uri}") == 0
+    after = everything(uri)
+    assert set(after.values()) == {1}
+    assert {key for key in after if not key[1].startswith("sweep/")} == {
+        key for key in before if not key[1].startswith("sweep/")
+    }
+    client = mlflow.MlflowClient(uri)
+    runs = client.search_runs(["1"])
+    trials = [run for run in runs if run.data.tags["smil_ray.kind"] == "trial"]
+    assert len(trials) == 4
+    for run in trials:
+        assert {"cost/seconds", "cost/device_hours", "cost/images_per_s"} <= set(run.data.metrics)
+        assert run.data.tags["smil_ray.sweep"] == sweep.name
+        tags = {"git_commit", "data_hash", "model_hash", "feature_cache"}
+        assert {f"smil_ray.{tag}" for tag in tags} <= set(run.data.tags)
+        record = Leaderboard.load(sweep).trials[int((run.info.run_name or "")[-3:])]
+        assert run.data.metrics["cost/seconds"] == pytest.approx(record.seconds)
+        assert run.data.metrics[f"best/{METRIC[4:]}"] == pytest.approx(record.metric)
+    (parent,) = [run for run in runs if run.data.tags["smil_ray.kind"] == "sweep"]
+    files = artifacts(client, parent.info.run_id)
+    assert {"report.html", "leaderboard.json", "sweep.yaml", "journal.jsonl"} <= files
+    assert parent.info.status == "FINISHED"
+
+
+def everything(uri: str) -> Counter[tuple[str, str, int]]:
+    """Return how often each run has each metric at each step."""
+    client = mlflow.MlflowClient(uri)
+    return Counter(
+        (run.info.run_id, key, point.step)
+        for run in client.search_runs(["1"])
+        for key in run.data.metrics
+        for point in client.get_metric_history(run.info.run_id, key)
+    )
 
 
 def free_port() -> int:
