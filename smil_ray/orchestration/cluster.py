@@ -20,6 +20,7 @@ from typing import Any
 import ray
 
 from smil_ray.errors import SmilRayError
+from smil_ray.tracking.run_dir import RunDir
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,20 @@ def start_ray(
 def cluster_resources() -> dict[str, float]:
     """Return the total resources of the Ray in use, e.g. `{"CPU": 8.0, "GPU": 1.0}`."""
     return dict(ray.cluster_resources())
+
+
+def note_node(run: RunDir) -> None:
+    """Write into run.json on which node of the cluster the run trains now, after earlier ones."""
+    if not ray.is_initialized():
+        return
+    here = {
+        "id": ray.get_runtime_context().get_node_id(),
+        "address": ray.util.get_node_ip_address(),
+        "host": socket.gethostname(),
+    }
+    nodes = run.facts().get("nodes", [])
+    if nodes[-1:] != [here]:
+        run.update_facts({"nodes": [*nodes, here]})
 
 
 def _check_reachable(address: str) -> None:

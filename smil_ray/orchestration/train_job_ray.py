@@ -15,7 +15,7 @@ import ray.train.torch
 
 from smil_ray.config import Config
 from smil_ray.errors import ConfigError, SmilRayError
-from smil_ray.orchestration.cluster import cluster_resources, start_ray
+from smil_ray.orchestration.cluster import cluster_resources, note_node, start_ray
 from smil_ray.orchestration.train_job_stopping import asks_to_stop
 from smil_ray.orchestration.train_worker import (
     STOP_FILE,
@@ -82,6 +82,8 @@ def _train_loop(settings: dict[str, Any]) -> dict[str, Any]:
         size=context.get_world_size(),
         device=ray.train.torch.get_device(),
     )
+    if world.is_first:
+        note_node(RunDir.open(job.run))
     try:
         result = train_in_this_process(job, world, report=_report)
     except SmilRayError as error:

@@ -45,7 +45,8 @@ class SpecSearcher(_DriverOnly, Searcher):
         """Return the next trial's configuration, None to wait, or Tune's word for the end."""
         pack = self._driver.next_pack()
         if not pack:
-            return Searcher.FINISHED if self._driver.is_over else None
+            # A pack that dies is taken apart: there may be more to do until all have ended.
+            return Searcher.FINISHED if self._driver.is_finished else None
         self.specs |= {spec.name: spec for spec in pack}
         jobs = [self._job(spec) for spec in pack]
         return jobs[0].as_config() if len(jobs) == 1 else packed_jobs(jobs)
@@ -128,8 +129,16 @@ class DriverCallback(_DriverOnly, tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Note the death of a trial that has no attempt left."""
-        for name in self._running(trial):
-            self._driver.end(name, f"its process died: {_cause(trial)}")
+        for name in trial_names(trial):
+            if name in self._driver.handed:  # Even one that never came to its start.
+                self._driver.start(self._searcher.specs[name])
+        names, cause = self._running(trial), f"its process died: {_cause(trial)}"
+        if len(names) > 1:
+            self._driver.notify(f"{', '.join(names)}: {cause}; each goes on in one of its own")
+            self._driver.take_apart(names)
+            return
+        for name in names:
+            self._driver.end(name, cause)
 
     def _running(self, trial: Trial) -> list[str]:
         """Return the sweep's trials in a Tune trial that have not ended."""

@@ -1,7 +1,7 @@
 """The driver's side of a sweep: hands out trials, keeps the journal, follows the run folders."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,20 @@ from smil_ray.orchestration.search_space import TrialSpec
 from smil_ray.orchestration.search_space_sampler import objectives
 from smil_ray.orchestration.tune_budget import Budget, devices_in_use
 from smil_ray.orchestration.tune_generations import make_queue
-from smil_ray.orchestration.tune_judges import restored_judge
-from smil_ray.orchestration.tune_outcome import outcome_line, read_outcome, sweep_figures
+from smil_ray.orchestration.tune_judges import restored_judge, stop_reason
+from smil_ray.orchestration.tune_outcome import (
+    close_trial,
+    outcome_line,
+    read_outcome,
+    sweep_figures,
+)
 from smil_ray.orchestration.tune_pack import take_back
 from smil_ray.orchestration.tune_packing import Packer
 from smil_ray.orchestration.tune_resources import TrialPlan
+from smil_ray.orchestration.tune_tracking import TrackedRuns
 from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord
 from smil_ray.sweep_config import SweepConfig
-from smil_ray.tracking.cost import write_cost
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.tracking.sync import RunSync, Syncer
-from smil_ray.tracking.sync_run import read_status
 from smil_ray.training.checkpoint_copy import begin_from
 
 TRIALS_FOLDER = "trials"
@@ -66,25 +69,23 @@ class SweepDriver:
         self.notify = notify
         self.journal = Journal(run.path)
         self.queue = make_queue(sweep, base, self.journal)
-        self.judge = restored_judge(sweep, base, self.journal)
+        self.judge, self._stopped = restored_judge(sweep, base, self.journal)
         self.budget = Budget(sweep, self.journal)
         self.running: dict[str, RunningTrial] = {}
+        self.handed: set[str] = set()
         self._peeked: TrialSpec | None = None
         self._packer = Packer(self.next_trial, plan.pack)
-        self.ui_command: str | None = None
-        self._syncer: Syncer | None = None
-        self._parent: RunSync | None = None
-        self._followed: dict[Path, RunSync] = {}
+        self.tracked = TrackedRuns()
 
     @property
     def is_finished(self) -> bool:
         """Whether every trial that was handed out has ended, and no other one will be."""
-        return self.is_over and not self.running
+        return self.is_over and not self.running and not self.handed
 
     @property
     def is_over(self) -> bool:
         """Whether no more trial will be handed out: there is none, or no budget for it."""
-        is_empty = self.queue.is_exhausted and not self._packer.held
+        is_empty = self.queue.is_exhausted and not self._packer.held + self._packer.alone
         return is_empty or self.budget.is_spent
 
     @property
@@ -94,28 +95,22 @@ class SweepDriver:
         is_left = stopped or bool(self._packer.held) or self._peek() is not None
         return self.budget.is_spent and is_left
 
-    def track(self, syncer: Syncer, parent: RunSync, ui_command: str) -> None:
-        """Follow the folders of runs with `syncer` as runs nested in `parent`."""
-        self._syncer, self._parent, self.ui_command = syncer, parent, ui_command
-
-    def follow(self, folder: Path, name: str, tags: Mapping[str, str]) -> None:
-        """Follow the folder of one run, if the sweep is tracked."""
-        if self._syncer is None or self._parent is None:
-            return
-        tracker = self._parent.tracker
-        sync = RunSync(folder, tracker, name=name, parent=self._parent, tags=tags)
-        self._followed[folder] = sync
-        self._syncer.add(sync)
-
-    def end_followed(self, folder: Path) -> None:
-        """End the tracking of a run as its own `status.json` says."""
-        if folder in self._followed:
-            self._followed.pop(folder).end(*read_status(folder, "FINISHED"))
-
     def next_pack(self) -> list[TrialSpec]:
         """Return trials that go into one process; empty at the end, or to wait."""
         self._count_time()
-        return [] if self.budget.is_spent else self._packer.next()
+        if self.budget.is_spent:
+            for spec in self._packer.alone:
+                self.running[spec.name].stop_reason = BUDGET
+                self.end(spec.name)
+            self._packer.alone.clear()
+            return []
+        pack = self._packer.next()
+        self.handed |= {spec.name for spec in pack}
+        return pack
+
+    def take_apart(self, names: Sequence[str]) -> None:
+        """Let trials go on alone: the process they shared has died as often as is allowed."""
+        self._packer.alone.extend(self.running[name].spec for name in names)
 
     def next_trial(self) -> TrialSpec | None:
         """Return the next trial with its run folder made; None at the end, or to wait."""
@@ -129,7 +124,7 @@ class SweepDriver:
 
     def _make_folder(self, spec: TrialSpec) -> None:
         folder = self.trial_folder(spec.name)
-        if not (folder / "run.json").is_file():
+        if not (folder / "status.json").is_file():  # the last file of a folder that is whole
             facts = {"sweep": self.run.path.name, "trial": spec.name, "digest": spec.digest}
             config = Config.model_validate(self.trial_config(spec))
             RunDir.create_at(folder, config, "trial", facts={**facts, "parent": spec.parent})
@@ -167,11 +162,10 @@ class SweepDriver:
             folder=f"{TRIALS_FOLDER}/{spec.name}",
         )
         take_back(folder)
-        self.running[spec.name] = RunningTrial(spec, folder, time.time())
-        tags = {"smil_ray.kind": "trial", "smil_ray.digest": spec.digest}
-        if spec.parent is not None:
-            tags["smil_ray.parent"] = spec.parent
-        self.follow(folder, spec.name, tags)
+        # A stop that a dead driver had decided on holds.
+        reason = self._stopped.pop(spec.name, None)
+        self.running[spec.name] = RunningTrial(spec, folder, time.time(), reason)
+        self.tracked.follow_trial(folder, spec.name, spec.digest, spec.parent)
 
     def result(self, name: str, epoch: float, value: float | None, failure: str) -> bool:
         """Take one report of a trial and return whether the trial may go on."""
@@ -194,7 +188,7 @@ class SweepDriver:
         self.journal.append("rung", trial=name, rung=rung, value=value)
         if self.judge.record(name, rung, value):
             return True
-        trial.stop_reason = f"stopped early after epoch {epoch:g}: {self.judge.verdict}"
+        trial.stop_reason = stop_reason(self.judge, epoch)
         return False
 
     def end(
@@ -210,6 +204,7 @@ class SweepDriver:
         self._count_time()
         self.budget.keep()
         trial = self.running.pop(name)
+        self.handed.discard(name)
         failure = trial.failure or death
         outcome = read_outcome(trial.folder, self.base.train)
         if failure is None and outcome.metric is None:
@@ -225,15 +220,21 @@ class SweepDriver:
             reason=failure or trial.stop_reason,
         )
         record = self.journal.records()[name]
-        write_cost(RunDir(trial.folder), record.seconds, record.device_hours, record.costs)
         self.queue.end(record)
-        if record.status in ("failed", "stopped"):
-            RunDir(trial.folder).set_status(record.status, record.reason)
-        if trial.folder in self._followed:
-            status = "FAILED" if record.status == "failed" else "FINISHED"
-            self._followed.pop(trial.folder).end(status, record.reason)
+        close_trial(trial.folder, record)
+        self.tracked.end(trial.folder, record)
         self._publish(record)
         return record
+
+    def recover(self) -> None:
+        """Do what a driver that died had left undone about trials that have ended."""
+        events = list(self.journal.events())
+        if events and events[-1]["event"] == "end":
+            record = self.journal.records()[events[-1]["trial"]]
+            close_trial(self.run.path / record.folder, record)
+            if len(self.queue.ended) not in {row["step"] for row in self.run.read_metrics()}:
+                self._publish(record)
+        self.tracked.send_rest(self.run.path, self.queue.ended)
 
     def leaderboard(
         self, *, final: dict[str, Any] | None = None, interrupted: bool = False

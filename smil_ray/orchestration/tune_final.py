@@ -72,7 +72,8 @@ def train_winner(
         if not (folder / "run.json").is_file():
             facts = {"sweep": driver.run.path.name, "trial": best.name, "role": "final"}
             RunDir.create_at(folder, config, "train", facts=facts)
-        driver.follow(folder, "final", {"smil_ray.kind": "final", "smil_ray.trial": best.name})
+        tags = {"smil_ray.kind": "final", "smil_ray.trial": best.name}
+        driver.tracked.follow(folder, "final", tags)
         driver.notify(
             f"training the winner {best.name} with Ray Train for {config.train.epochs} epochs"
         )
@@ -83,7 +84,7 @@ def train_winner(
         except TrainingStoppedError:
             return None
         finally:
-            driver.end_followed(folder)
+            driver.tracked.end(folder)
     metrics = dict(evaluate(folder)) if evaluate is not None else {}
     return FinalRun(folder, best.name, _best_value(driver.base, folder), metrics)
 

@@ -46,6 +46,8 @@ from smil_ray.tracking.sync_run import Status
 SWEEP_FILE = "sweep.yaml"
 SLOTS = 1024.0
 """More trial slots of a local Ray than trials will ever run at once."""
+OTHER_DRIVER_S = 5.0
+"""A driver that was killed lets go of the sweep's folder at once; one that lives does not."""
 CHANGEABLE = {
     "trials",
     "execution",
@@ -131,6 +133,7 @@ def run_sweep(
     Raises:
         ConfigError: A setting is wrong, a trial would be, or the cluster is too small; no trial
             has started then.
+        SmilRayError: Another driver runs the sweep.
     """
     hooks = hooks or SweepHooks()
     section = {} if data is None else {"data": {"path": str(data.resolve())}}
@@ -143,19 +146,25 @@ def run_sweep(
         if hooks.train is None:
             plan = replace(plan, pack=pack_size(sweep, base, plan))
         run = _open_folder(sweep, base, resume, output_dir)
-        driver = SweepDriver(sweep, base, run, plan, hooks.notify)
-        with _tracking(driver) as parent:
-            outcome = _search(driver, hooks)
-            if hooks.report is not None:
-                hooks.report(run.path)
-            status: Status = "FINISHED" if outcome.best else "FAILED"
-            if outcome.leaderboard.interrupted:
-                status = "KILLED"
-            run.set_status(
-                {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}[status]
-            )
-            if parent is not None:
-                parent.end(status)
+        with run.lock(OTHER_DRIVER_S):
+            outcome = _as_sole_driver(SweepDriver(sweep, base, run, plan, hooks.notify), hooks)
+    return outcome
+
+
+def _as_sole_driver(driver: SweepDriver, hooks: SweepHooks) -> SweepOutcome:
+    """Search, report and let the sweep's folder and its run on the server say how it ended."""
+    with _tracking(driver) as parent:
+        outcome = _search(driver, hooks)
+        if hooks.report is not None:
+            hooks.report(driver.run.path)
+        status: Status = "FINISHED" if outcome.best else "FAILED"
+        if outcome.leaderboard.interrupted:
+            status = "KILLED"
+        driver.run.set_status(
+            {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}[status]
+        )
+        if parent is not None:
+            parent.end(status)
     return outcome
 
 
@@ -172,6 +181,7 @@ def _search(driver: SweepDriver, hooks: SweepHooks) -> SweepOutcome:
     train = hooks.train
     if train is None:
         train = train_inline if driver.plan.execution == "inline" else train_on_ray
+    driver.recover()
     finished = _run_trials(driver, train)
     board = driver.leaderboard(interrupted=not finished)
     final = None
@@ -187,7 +197,7 @@ def _search(driver: SweepDriver, hooks: SweepHooks) -> SweepOutcome:
         board.best,
         final,
         board,
-        driver.ui_command,
+        driver.tracked.ui_command,
         driver.is_over_budget,
     )
 
@@ -258,7 +268,7 @@ def _tracking(driver: SweepDriver) -> Iterator[RunSync | None]:
     parent = RunSync(driver.run.path, tracker, tags={"smil_ray.kind": "sweep"})
     with Syncer() as syncer:
         syncer.add(parent)
-        driver.track(syncer, parent, tracker.ui_command())
+        driver.tracked.begin(syncer, parent, tracker.ui_command())
         try:
             yield parent
         except BaseException as error:

@@ -34,13 +34,26 @@ class Judge(Protocol):
         ...
 
 
-def restored_judge(sweep: SweepConfig, base: Config, journal: Journal) -> Judge | None:
-    """Return the sweep's judge with all that it knew; None where no trial is stopped early."""
+def restored_judge(
+    sweep: SweepConfig, base: Config, journal: Journal
+) -> tuple[Judge | None, dict[str, str]]:
+    """Return the sweep's judge with all that it knew, and its reasons by the trials it stopped.
+
+    None and no reasons where no trial is stopped early.
+    """
     judge = _new_judge(sweep, base)
+    stopped: dict[str, str] = {}
     if judge is not None:
         for event in journal.rungs():
-            judge.record(event["trial"], int(event["rung"]), float(event["value"]))
-    return judge
+            name, rung = event["trial"], int(event["rung"])
+            if not judge.record(name, rung, float(event["value"])):
+                stopped[name] = stop_reason(judge, float(rung))
+    return judge, stopped
+
+
+def stop_reason(judge: Judge, epoch: float) -> str:
+    """Return why a judge stopped a trial after an epoch."""
+    return f"stopped early after epoch {epoch:g}: {judge.verdict}"
 
 
 def _new_judge(sweep: SweepConfig, base: Config) -> Judge | None:

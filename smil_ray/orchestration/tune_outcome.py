@@ -10,7 +10,7 @@ from smil_ray.config import TrainConfig
 from smil_ray.errors import SmilRayError
 from smil_ray.results.levels import top_level
 from smil_ray.results.ranking import TrialRecord, best_record, duration, is_number, show
-from smil_ray.tracking.cost import EPOCH_SECONDS, images_per_second
+from smil_ray.tracking.cost import EPOCH_SECONDS, SECONDS, cost_of, images_per_second, write_cost
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync_metrics import MetricRow, read_metrics
 
@@ -47,6 +47,15 @@ def read_outcome(folder: Path, train: TrainConfig) -> Outcome:
         if key.startswith("val/") and is_number(value)
     }
     return Outcome(best.metrics[name], best.epoch, epochs, metrics, costs)
+
+
+def close_trial(folder: Path, record: TrialRecord) -> None:
+    """Let a trial's folder say how it ended; done twice, it says so once."""
+    run = RunDir(folder)
+    if cost_of(read_metrics(folder)).get(SECONDS) != record.seconds:
+        write_cost(run, record.seconds, record.device_hours, record.costs)
+    if record.status in ("failed", "stopped"):
+        run.set_status(record.status, record.reason)
 
 
 def outcome_line(record: TrialRecord, best: TrialRecord | None, note: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from ray import tune
 
 from smil_ray.config_io import config_from_dict, merge
+from smil_ray.orchestration.cluster import note_node
 from smil_ray.orchestration.tune_trial import (
     TRAINING_ERRORS,
     TrainTrial,
@@ -21,6 +22,7 @@ from smil_ray.orchestration.tune_trial import (
     TrialJob,
     failure_reason,
     run_trial,
+    saved_epochs,
 )
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.packed import MemberEnd
@@ -70,10 +72,18 @@ class _Member:
         self._seen: dict[str, Any] = {"member": job.name, "epoch": 0.0, "failure": ""}
 
     def has_ended(self) -> bool:
-        """Say so again if the trial ended before the pack's process was started again."""
-        status = RunDir.open(self._folder).status()
+        """Report again what was trained before; true if the trial had ended, or should have."""
+        try:
+            for row in saved_epochs(self._folder, self._job.metric):
+                self._take(row.epoch, row.metrics)
+        except TrialFailedError as error:
+            self._report(failure=failure_reason(error), ended=True)
+            return True
+        run = RunDir.open(self._folder)
+        status = run.status()
         is_dropped = (self._folder / DROP_FILE).exists()
         if not is_dropped and status["state"] not in ("finished", "failed"):
+            note_node(run)
             return False
         failed = status["state"] == "failed" and not is_dropped
         self._report(failure=status["reason"] or "it failed" if failed else "", ended=True)
@@ -97,15 +107,17 @@ class _Member:
         self._report(failure=failure, ended=True, seconds=end.seconds)
 
     def _epoch(self, state: EpochReport) -> None:
-        if self._job.metric not in state.metrics:
-            return
-        value = float(state.metrics[self._job.metric])
+        if self._job.metric in state.metrics:
+            self._take(float(state.epoch), state.metrics)
+            if (self._folder / DROP_FILE).exists():
+                raise TrialDroppedError
+
+    def _take(self, epoch: float, metrics: Mapping[str, float]) -> None:
+        value = float(metrics[self._job.metric])
         if not math.isfinite(value):
-            raise TrialFailedError(f"{self._job.metric} is {value} after epoch {state.epoch}")
-        self._seen.update(epoch=float(state.epoch), value=value)
+            raise TrialFailedError(f"{self._job.metric} is {value} after epoch {epoch:g}")
+        self._seen.update(epoch=epoch, value=value)
         self._report(ended=False)
-        if (self._folder / DROP_FILE).exists():
-            raise TrialDroppedError
 
     def _report(self, *, ended: bool, **values: Any) -> None:
         tune.report({**self._seen, "ended": ended, **values})

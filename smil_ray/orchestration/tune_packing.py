@@ -53,15 +53,19 @@ class Packer:
 
     Attributes:
         held: Trials that were taken and not yet handed out.
+        alone: Trials that are handed out again, each in a process of its own.
     """
 
     def __init__(self, take: Callable[[], TrialSpec | None], size: int) -> None:
         self._take = take
         self._size = size
         self.held: list[TrialSpec] = []
+        self.alone: list[TrialSpec] = []
 
     def next(self) -> list[TrialSpec]:
         """Return the next pack; empty when there is no trial left."""
+        if self.alone:
+            return [self.alone.pop(0)]
         while True:
             streams = [self._stream(spec) for spec in self.held]
             pack = next(in_packs(streams, self._size), [])

@@ -12,8 +12,10 @@ from ray import tune
 from smil_ray.config import Config
 from smil_ray.config_io import config_from_dict, merge
 from smil_ray.errors import SmilRayError
+from smil_ray.orchestration.cluster import note_node
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.tracking.sync_metrics import read_metrics
+from smil_ray.tracking.sync_metrics import MetricRow, read_metrics
+from smil_ray.training.checkpoint_folder import last_entry
 
 ReportEpoch = Callable[[float, Mapping[str, float]], None]
 
@@ -109,11 +111,27 @@ def run_trial(tune_config: Mapping[str, Any], train: TrainTrial) -> None:
         if job.follow:
             _train_and_follow(train, config, folder, report)
         else:
+            note_node(RunDir.open(folder))
+            for row in saved_epochs(folder, job.metric):
+                report(row.epoch, row.metrics)
             train(config, folder, report)
         if "value" not in seen:
             raise TrialFailedError(f"the training ended and never reported {job.metric}")
     except TRAINING_ERRORS as error:
         tune.report({**seen, "failure": failure_reason(error)})
+
+
+def saved_epochs(folder: Path, metric: str) -> list[MetricRow]:
+    """Return the epochs that a run need not train again; they are to be reported again.
+
+    A process that died after its checkpoint may not have reported the epoch, and a driver that
+    died may not have noted it, but early stopping decides by every epoch.
+    """
+    entry = last_entry(folder / "checkpoints")
+    if entry is None:
+        return []
+    rows = read_metrics(folder)
+    return [row for row in rows if metric in row.metrics and row.step <= entry.step]
 
 
 def failure_reason(error: BaseException) -> str:
