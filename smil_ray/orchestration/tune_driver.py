@@ -21,7 +21,7 @@ from smil_ray.orchestration.tune_outcome import (
     sweep_figures,
 )
 from smil_ray.orchestration.tune_pack import take_back
-from smil_ray.orchestration.tune_packing import Packer
+from smil_ray.orchestration.tune_packing import LOOK_AHEAD, Packer
 from smil_ray.orchestration.tune_resources import TrialPlan
 from smil_ray.orchestration.tune_tracking import TrackedRuns
 from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord
@@ -74,7 +74,8 @@ class SweepDriver:
         self.running: dict[str, RunningTrial] = {}
         self.handed: set[str] = set()
         self._peeked: TrialSpec | None = None
-        self._packer = Packer(self.next_trial, plan.pack)
+        look_ahead = 1 if sweep.search == "optuna" else LOOK_AHEAD
+        self._packer = Packer(self.next_trial, plan.pack, look_ahead)
         self.tracked = TrackedRuns()
 
     @property

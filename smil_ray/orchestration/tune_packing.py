@@ -12,7 +12,8 @@ from smil_ray.training.packed import in_packs, stream_of
 
 LARGEST_PACK = 8
 LOOK_AHEAD = 4
-"""Packs' worth of trials that are taken from the queue to find some that fit together."""
+"""Packs' worth of trials that are taken from the queue to find some that fit together; of a search
+that learns from results only one, since every trial taken ahead is one drawn without them."""
 FREEZE = "model.backbone.freeze"
 
 
@@ -50,15 +51,19 @@ class Packer:
     Args:
         take: Returns the next trial, None when there is none.
         size: The most trials of a pack.
+        look_ahead: The most packs' worth of trials that are taken to find some.
 
     Attributes:
         held: Trials that were taken and not yet handed out.
         alone: Trials that are handed out again, each in a process of its own.
     """
 
-    def __init__(self, take: Callable[[], TrialSpec | None], size: int) -> None:
+    def __init__(
+        self, take: Callable[[], TrialSpec | None], size: int, look_ahead: int = LOOK_AHEAD
+    ) -> None:
         self._take = take
         self._size = size
+        self._most = look_ahead * size
         self.held: list[TrialSpec] = []
         self.alone: list[TrialSpec] = []
 
@@ -69,7 +74,7 @@ class Packer:
         while True:
             streams = [self._stream(spec) for spec in self.held]
             pack = next(in_packs(streams, self._size), [])
-            if len(pack) == self._size or len(self.held) >= LOOK_AHEAD * self._size:
+            if len(pack) == self._size or len(self.held) >= self._most:
                 break
             if self.held and streams[0] is None:
                 break

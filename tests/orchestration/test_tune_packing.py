@@ -168,9 +168,9 @@ def specs_of(sweep: SweepConfig) -> list[TrialSpec]:
     ]
 
 
-def packs_of(sweep: SweepConfig, size: int) -> list[list[str]]:
+def packs_of(sweep: SweepConfig, size: int, look_ahead: int = 4) -> list[list[str]]:
     waiting = deque(specs_of(sweep))
-    packer = Packer(lambda: waiting.popleft() if waiting else None, size)
+    packer = Packer(lambda: waiting.popleft() if waiting else None, size, look_ahead)
     found = []
     while pack := packer.next():
         found.append([spec.name for spec in pack])
@@ -184,6 +184,14 @@ def test_packs_hold_trials_of_one_seed() -> None:
         [f"trial_{n:03d}_r1" for n in range(4)],
         ["trial_004_r0", "trial_005_r0"],
         ["trial_004_r1", "trial_005_r1"],
+    ]
+
+
+def test_packs_of_a_search_that_learns_take_no_trial_ahead() -> None:
+    """Two seeds in turn: with four packs' look-ahead the first pack would be full."""
+    assert packs_of(make_sweep(repeats=2), 4, look_ahead=1)[:2] == [
+        ["trial_000_r0", "trial_001_r0"],
+        ["trial_000_r1", "trial_001_r1", "trial_002_r1"],
     ]
 
 
