@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock
+from sqlalchemy.exc import SQLAlchemyError
 
 from smil_ray.config import TrackingConfig
+from smil_ray.tracking.database import database_lock, database_path
 from smil_ray.tracking.sync_metrics import (
     MetricPoint,
     RejectedError,
@@ -199,7 +200,7 @@ class Tracker:
         Raises:
             TrackingError: The server is away, or what is asked for is not there.
         """
-        database = _database_path(self.uri)
+        database = database_path(self.uri)
         if database is not None and not database.is_file():
             raise TrackingError(
                 f"There is no MLflow database {database}",
@@ -207,7 +208,7 @@ class Tracker:
             )
         with _translated(self.uri):
             if self._client is None:
-                with _database_lock(self.uri):
+                with database_lock(self.uri, _make_tables):
                     client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             else:
                 client = self._client
@@ -216,7 +217,7 @@ class Tracker:
     def _connect(self) -> MlflowClient:
         if self._client is not None:
             return self._client
-        with _translated(self.uri), _database_lock(self.uri):
+        with _translated(self.uri), database_lock(self.uri, _make_tables):
             client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             self._experiment_id = _experiment(client, self.experiment, self.uri)
             self._client = client
@@ -240,33 +241,18 @@ def _experiment(client: MlflowClient, name: str, uri: str) -> str:
     return found.experiment_id
 
 
-def _database_path(uri: str) -> Path | None:
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-
-
 def _artifact_location(uri: str) -> str | None:
     """Return a folder beside a sqlite database; a server chooses its own place.
 
     Without it MLflow takes `mlruns` of whatever folder the first process started in.
     """
-    database = _database_path(uri)
+    database = database_path(uri)
     return None if database is None else (database.resolve().parent / "mlartifacts").as_uri()
 
 
-@contextlib.contextmanager
-def _database_lock(uri: str) -> Iterator[None]:
-    """Let one process at a time make the tables: two at once break a new sqlite file for good."""
-    database = _database_path(uri)
-    if database is None:
-        yield
-        return
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{database}.lock", timeout=120):
-        yield
-        # Write-ahead logging is a property of the file; it keeps readers (the UI) from
-        # blocking the writer.
-        with contextlib.closing(sqlite3.connect(database)) as connection:
-            connection.execute("PRAGMA journal_mode=wal")
+def _make_tables(uri: str) -> None:
+    """Let MLflow make its tables in a new database."""
+    MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments(max_results=1)
 
 
 @contextlib.contextmanager
@@ -277,7 +263,7 @@ def _translated(uri: str) -> Iterator[None]:
     except MlflowException as error:
         kind = RejectedError if error.error_code in REFUSALS else TrackingError
         raise kind(f"MLflow at {uri}: {_first_line(error)}") from error
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.Error, SQLAlchemyError) as error:
         raise TrackingError(f"MLflow at {uri}: {_first_line(error)}") from error
 
 

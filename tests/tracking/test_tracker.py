@@ -1,5 +1,7 @@
 """The MLflow tracker on a real sqlite database."""
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -120,3 +122,30 @@ def test_track_run_marks_an_error_as_failed_and_a_later_sync_changes_nothing(
     found = client.get_run(sync.run_id())
     assert found.info.status == "FAILED"
     assert len(client.get_metric_history(sync.run_id(), "val/x")) == 1
+
+
+def test_process_that_dies_while_tables_are_made_leaves_no_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow makes its tables in many steps and cannot go on in the middle of them."""
+    database = tmp_path / "mlflow.db"
+
+    def die(engine: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mlflow.store.db.utils._upgrade_db", die)
+        with pytest.raises(KeyboardInterrupt):
+            Tracker(f"sqlite:///{database}", "tests").find_or_create_run("key", "name")
+    assert not database.exists()
+    tracker = Tracker(f"sqlite:///{database}", "tests")
+    assert tracker.find_or_create_run("key", "name")
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_database_that_is_damaged_pauses_tracking_and_nothing_else(tmp_path: Path) -> None:
+    database = tmp_path / "mlflow.db"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE secrets (secret_id VARCHAR(36) NOT NULL)")
+    with pytest.raises(TrackingError, match=r"mlflow\.db"):
+        Tracker(f"sqlite:///{database}", "tests").find_or_create_run("key", "name")
