@@ -161,7 +161,9 @@ class _Setup:
         check_same_data(resume, parts)
         record_start(run, parts, resume)
         run.update_facts({"packed_with": len(self._runs) - 1})
-        hooks = Recorder(run, config, parts, None).hooks(Hooks(report=packed.report))
+        # Drawing curves would take longer than training a head on them.
+        recorder = Recorder(run, config, parts, None, plots=False)
+        hooks = recorder.hooks(Hooks(report=packed.report))
         return Member(parts, config, packed.folder, hooks, resume)
 
     def _end(self, number: int, end: MemberEnd) -> None:

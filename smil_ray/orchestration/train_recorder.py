@@ -28,15 +28,23 @@ class Recorder:
         config: The run's configuration.
         parts: The run's parts.
         display: Shows a progress line.
+        plots: Draw the curves of the run as well, if its configuration wants them.
     """
 
     def __init__(
-        self, run: RunDir, config: Config, parts: Parts, display: Callable[[str], None] | None
+        self,
+        run: RunDir,
+        config: Config,
+        parts: Parts,
+        display: Callable[[str], None] | None,
+        *,
+        plots: bool = True,
     ) -> None:
         self._run = run
         self._config = config
         self._parts = parts
         self._display = display
+        self._plots = plots and config.train.plots
         self._written = 0.0
 
     def hooks(self, base: Hooks) -> Hooks:
@@ -65,7 +73,7 @@ class Recorder:
         run, model = self._run, self._parts.model
         if predictions is not None:
             write_overlays(predictions, model.skeleton, run.overlays)
-        if self._config.train.plots:
+        if self._plots:
             write_plots(run, self._config)
             if predictions is not None:
                 write_alignment_plot(predictions, model, self._config.body, run.plots)
