@@ -171,3 +171,10 @@ def timed(job: Callable[[], object]) -> float:
     start = time.perf_counter()
     job()
     return time.perf_counter() - start
+
+
+def peak_mb() -> float:
+    """Return the largest resident memory since the last call, MB, and begin anew (Linux)."""
+    fields = Path("/proc/self/status").read_text().split()
+    Path("/proc/self/clear_refs").write_text("5")
+    return int(fields[fields.index("VmHWM:") + 1]) / 1024

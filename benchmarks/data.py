@@ -9,7 +9,6 @@ Writes:    the section "Data" of benchmarks/RESULTS.md, with machine and commit
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from _data_loops import (
     folder_of,
     in_processes,
     linked,
+    peak_mb,
     plain_json,
     timed,
 )
@@ -253,10 +253,11 @@ def memory(place: Path, folder: Path) -> list[str]:
 
 def memory_of(path: Path) -> float:
     """Return by how many MB this process grows while it opens a data set and reads some."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak_mb()
+    before = peak_mb()
     dataset = SmilDataset.from_path(path)
     read(dataset, np.arange(FEW))
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return peak_mb() - before
 
 
 def large_file(place: Path) -> list[str]:
