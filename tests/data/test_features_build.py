@@ -211,3 +211,24 @@ def test_killed_builder_is_replaced_by_the_one_beside_it(
     # What the dead one was at is done again, and nothing else.
     assert COUNT <= len(made) <= COUNT + 1
     assert not list(folder.glob(".*"))
+
+
+@pytest.mark.slow
+def test_killed_builder_leaves_what_the_next_one_goes_on_with(tmp_path: Path) -> None:
+    key, folder = make_key(rows_per_shard=1), tmp_path / "cache"
+    build(tmp_path / "whole", key, maker(key))
+    with start_builder(folder) as victim:
+        assert victim.stdout is not None
+        begun = [victim.stdout.readline() for _ in range(4)]
+        os.kill(victim.pid, signal.SIGKILL)
+        begun += victim.stdout
+    assert victim.returncode == -signal.SIGKILL
+    assert not is_complete(folder)
+    done = [number for number in range(COUNT) if shard_path(folder, number).is_file()]
+    assert 3 <= len(done) <= len(begun)
+    rest = Counted()
+    rest.key, rest._make = key, maker(key)
+    build(folder, key, rest)
+    assert [rows.start for rows in rest.made] == [n for n in range(COUNT) if n not in done]
+    assert contents(folder) == contents(tmp_path / "whole")
+    assert not list(folder.glob(".*"))
