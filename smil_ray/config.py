@@ -122,7 +122,7 @@ class HeadConfig(Settings):
     """The regression head on top of the backbone's tokens.
 
     `hidden_dim` null follows from the backbone's width. `depth`, `num_heads`, `iterations` and
-    `queries` (query tokens that share the work; the seed has 1) are the transformer decoder's.
+    `queries` (query tokens that share the work) are the transformer decoder's.
     """
 
     type: Literal["mlp", "transformer_decoder"] = "transformer_decoder"
@@ -131,7 +131,7 @@ class HeadConfig(Settings):
     depth: Annotated[int, Field(ge=1)] = 3
     num_heads: Annotated[int, Field(ge=1)] = 8
     iterations: Annotated[int, Field(ge=1)] = 3
-    queries: Annotated[int, Field(ge=1)] = 8
+    queries: Annotated[int, Field(ge=1)] = 1
 
 
 class ModelConfig(Settings):

@@ -1,12 +1,14 @@
 """How large a network is: parameters and floating-point operations, without running it."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
+from smil_ray.models.backbones import Features
 from smil_ray.models.regressor import Regressor
 
 
@@ -21,6 +23,7 @@ class NetworkSize:
         head_parameters: Weights of the head.
         gflops: Billions of floating-point operations for one image, forward; a multiply-add
             counts as two.
+        backbone_gflops: The backbone's share of them.
         input_size: Side of the input image, pixels.
     """
 
@@ -32,6 +35,7 @@ class NetworkSize:
     backbone_parameters: int
     head_parameters: int
     gflops: float
+    backbone_gflops: float
 
     def as_dict(self) -> dict[str, str | int | float]:
         """Return the fields as plain values, e.g. for tracking."""
@@ -46,8 +50,15 @@ class NetworkSize:
         )
 
 
-def describe(regressor: Regressor) -> NetworkSize:
-    """Return the size of `regressor`; print it or take `.as_dict()`."""
+def describe(regressor: Regressor, backbone_gflops: float | None = None) -> NetworkSize:
+    """Return the size of `regressor`; print it or take `.as_dict()`.
+
+    Args:
+        regressor: The network.
+        backbone_gflops: Its backbone's, if they were counted with another head before.
+    """
+    if backbone_gflops is None:
+        backbone_gflops = _backbone_flops(regressor) / 1e9
     return NetworkSize(
         backbone=regressor.config.backbone.name,
         head=regressor.config.head.type,
@@ -56,7 +67,8 @@ def describe(regressor: Regressor) -> NetworkSize:
         trainable=sum(p.numel() for p in regressor.parameters() if p.requires_grad),
         backbone_parameters=_count(regressor.backbone),
         head_parameters=_count(regressor.head),
-        gflops=_flops(regressor) / 1e9,
+        gflops=backbone_gflops + _head_flops(regressor) / 1e9,
+        backbone_gflops=backbone_gflops,
     )
 
 
@@ -64,17 +76,27 @@ def _count(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _flops(regressor: Regressor) -> int:
-    """Count on the meta device, where shapes are computed and numbers are not."""
+def _backbone_flops(regressor: Regressor) -> int:
     size = regressor.backbone.spec.input_size
-    image = torch.empty(1, 3, size, size, device="meta")
-    initial = regressor.decoder.initial.to("meta")
-    was_training = regressor.training
-    regressor.eval()
+    return _flops(regressor.backbone, torch.empty(1, 3, size, size, device="meta"))
+
+
+def _head_flops(regressor: Regressor) -> int:
+    spec = regressor.backbone.spec
+    features = Features(
+        torch.empty(1, spec.n_tokens, spec.token_width, device="meta"),
+        torch.empty(1, spec.num_features, device="meta"),
+    )
+    return _flops(regressor.head, features, regressor.decoder.initial.to("meta"))
+
+
+def _flops(module: torch.nn.Module, *inputs: Any) -> int:
+    """Count on the meta device, where shapes are computed and numbers are not."""
+    was_training = module.training
+    module.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        features = functional_call(regressor.backbone, _on_meta(regressor.backbone), (image,))
-        functional_call(regressor.head, _on_meta(regressor.head), (features, initial))
-    regressor.train(was_training)
+        functional_call(module, _on_meta(module), inputs)
+    module.train(was_training)
     return counter.get_total_flops()
 
 

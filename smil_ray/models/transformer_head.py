@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from smil_ray.config import HeadConfig
 from smil_ray.errors import ConfigError
+from smil_ray.models.attention import Attention, Memory, normed_linear
 from smil_ray.models.backbones import BackboneSpec, Features
 from smil_ray.models.positions import sinusoidal_encoding
 
@@ -39,10 +40,7 @@ class TransformerHead(nn.Module):
         self.register_buffer("positions", encoding, persistent=False)
         self.queries = nn.Parameter(torch.randn(config.queries, hidden) * _QUERY_SPREAD)
         self.feedback = nn.Linear(total, hidden)
-        self.layers = nn.ModuleList(
-            DecoderLayer(hidden, config.num_heads, config.dropout, exchange=config.queries > 1)
-            for _ in range(config.depth)
-        )
+        self.layers = nn.ModuleList(DecoderLayer(hidden, config) for _ in range(config.depth))
         self.output_norm = nn.LayerNorm(hidden)
         self.output = nn.Linear(config.queries * hidden, total)
         nn.init.xavier_uniform_(self.feedback.weight, gain=FEEDBACK_GAIN)
@@ -59,15 +57,15 @@ class TransformerHead(nn.Module):
             estimate = estimate + self.increment(memories, estimate)
         return estimate
 
-    def memories(self, features: Features) -> list[tuple[Tensor, Tensor]]:
-        """Return every layer's keys and values of the image; they are the same each time."""
-        tokens = self.context(self.context_norm(features.tokens)) + self.positions
-        pooled = self.pooled(self.pooled_norm(features.pooled))[:, None]
+    def memories(self, features: Features) -> list[Memory]:
+        """Return what every layer sees of the image; it is the same each time."""
+        tokens = normed_linear(features.tokens, self.context_norm, self.context) + self.positions
+        pooled = normed_linear(features.pooled, self.pooled_norm, self.pooled)[:, None]
         seen = torch.cat([pooled, tokens], dim=1)
-        return [layer.look.keys_values(seen) for layer in self._decoder_layers()]
+        return [layer.look.memory(seen) for layer in self._decoder_layers()]
 
     def increment(
-        self, memories: list[tuple[Tensor, Tensor]], estimate: Float[Tensor, "batch total"]
+        self, memories: list[Memory], estimate: Float[Tensor, "batch total"]
     ) -> Float[Tensor, "batch total"]:
         """Return the correction of the current estimate, which the queries are told."""
         queries = self.queries + self.feedback(estimate)[:, None]
@@ -82,12 +80,14 @@ class TransformerHead(nn.Module):
 class DecoderLayer(nn.Module):
     """Pre-norm: queries exchange (if several), look at the image, think (feed-forward)."""
 
-    def __init__(self, width: int, num_heads: int, dropout: float, *, exchange: bool) -> None:
+    def __init__(self, width: int, config: HeadConfig) -> None:
         super().__init__()
+        num_heads, dropout = config.num_heads, config.dropout
+        exchange = config.queries > 1
         self.exchange_norm = nn.LayerNorm(width) if exchange else None
         self.exchange = Attention(width, num_heads) if exchange else None
         self.look_norm = nn.LayerNorm(width)
-        self.look = Attention(width, num_heads)
+        self.look = Attention(width, num_heads, looks=config.queries * config.iterations)
         self.think = nn.Sequential(
             nn.LayerNorm(width),
             nn.Linear(width, 2 * width),
@@ -98,43 +98,15 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, queries: Float[Tensor, "batch q d"], memory: tuple[Tensor, Tensor]
+        self, queries: Float[Tensor, "batch q d"], memory: Memory
     ) -> Float[Tensor, "batch q d"]:
-        """Return the queries after one round; `memory` is `look.keys_values` of the image."""
+        """Return the queries after one round; `memory` is `look.memory` of the image."""
         if self.exchange is not None and self.exchange_norm is not None:
             normed = self.exchange_norm(queries)
-            mixed = self.exchange(normed, self.exchange.keys_values(normed))
+            mixed = self.exchange(normed, self.exchange.memory(normed))
             queries = queries + self.dropout(mixed)
         queries = queries + self.dropout(self.look(self.look_norm(queries), memory))
         return queries + self.dropout(self.think(queries))
-
-
-class Attention(nn.Module):
-    """Multi-head attention whose keys and values can be computed once and used again."""
-
-    def __init__(self, width: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
-        self.output = nn.Linear(width, width)
-
-    def keys_values(self, seen: Float[Tensor, "batch t d"]) -> tuple[Tensor, Tensor]:
-        """Return keys and values, each (batch, heads, t, d / heads)."""
-        key, value = self.key_value(seen).chunk(2, dim=-1)
-        return self._heads(key), self._heads(value)
-
-    def forward(
-        self, queries: Float[Tensor, "batch q d"], memory: tuple[Tensor, Tensor]
-    ) -> Float[Tensor, "batch q d"]:
-        """Return what each query finds in `memory`."""
-        found = nn.functional.scaled_dot_product_attention(
-            self._heads(self.query(queries)), *memory
-        )
-        return self.output(found.transpose(1, 2).flatten(2))
-
-    def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
 def hidden_width(spec: BackboneSpec, config: HeadConfig) -> int:

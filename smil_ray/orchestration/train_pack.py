@@ -107,6 +107,7 @@ class _Setup:
         self._open_data = open_data
         self._world = world
         self._first: Parts | None = None
+        self._recorded: RunDir | None = None
         self.seconds = 0.0
 
     @property
@@ -159,7 +160,8 @@ class _Setup:
         else:
             parts = assemble_beside(self._first, config)
         check_same_data(resume, parts)
-        record_start(run, parts, resume)
+        record_start(run, parts, resume, self._recorded)
+        self._recorded = self._recorded or run
         run.update_facts({"packed_with": len(self._runs) - 1})
         # Drawing curves would take longer than training a head on them.
         recorder = Recorder(run, config, parts, None, plots=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from smil_ray.config import Config
 from smil_ray.errors import CheckpointError
 from smil_ray.models.describe import describe
-from smil_ray.models.latency import latency_ms
+from smil_ray.models.latency import measure_latency
 from smil_ray.orchestration.train_worker_pictures import (
     write_alignment_plot,
     write_overlays,
@@ -79,14 +79,28 @@ class Recorder:
                 write_alignment_plot(predictions, model, self._config.body, run.plots)
 
 
-def record_start(run: RunDir, parts: Parts, resume: Checkpoint | None) -> str:
+def record_start(
+    run: RunDir, parts: Parts, resume: Checkpoint | None, beside: RunDir | None = None
+) -> str:
     """Write what is known before the first step; drop metrics that are going to be repeated.
 
-    Returns the size of the network in one line.
+    Args:
+        run: The run folder.
+        parts: The run's parts.
+        resume: Where it goes on.
+        beside: A run with the same backbone on the same device, whose figures of the backbone
+            are taken over: for a large one they take seconds.
+
+    Returns:
+        The size of the network in one line.
     """
+    known = {} if beside is None else beside.facts()["network"]
     run.truncate_metrics(0 if resume is None else resume.meta["step"])
     run.write_json("splits.json", parts.splits.names(parts.data.names))
-    size = describe(parts.regressor)
+    size = describe(parts.regressor, known.get("backbone_gflops"))
+    latency = measure_latency(
+        parts.regressor, parts.model.device, known.get("backbone_latency_ms")
+    )
     run.update_facts(
         {
             "data_hash": parts.data.content_hash,
@@ -96,7 +110,8 @@ def record_start(run: RunDir, parts: Parts, resume: Checkpoint | None) -> str:
             "network": {
                 "summary": str(size),
                 **size.as_dict(),
-                "latency_ms": latency_ms(parts.regressor, parts.model.device),
+                "latency_ms": latency.total_ms,
+                "backbone_latency_ms": latency.backbone_ms,
             },
             "device": str(parts.model.device),
             "features": parts.feature_note,

@@ -31,3 +31,11 @@ def test_describe_of_resnet50_is_what_is_known_of_it(make_regressor):
     size = describe(regressor)
     assert size.backbone_parameters == pytest.approx(23.5e6, rel=0.01)
     assert size.gflops == pytest.approx(8.2, rel=0.02)
+
+
+def test_backbone_is_not_counted_again_if_its_operations_are_known(make_regressor):
+    regressor = make_regressor(head={"type": "transformer_decoder"})
+    size = describe(regressor)
+    assert 0 < size.backbone_gflops < size.gflops
+    regressor.backbone.forward = None  # Whoever calls it fails.
+    assert describe(regressor, size.backbone_gflops) == size
