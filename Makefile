@@ -28,7 +28,7 @@ demo: $(STAMP) ## Run the main job from start to end on an embedded data set (OU
 	$(BIN)/python experiments/demo.py --output $(OUT)
 
 test: $(STAMP) ## Run the tests (ARGS="tests/body -k lbs" for some, WORKERS=0 in one process)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(STAMP) ## Lint, format and types
 	$(BIN)/ruff check .

@@ -4,13 +4,16 @@ They live in the driver process only. Tune wants to copy and pickle them for its
 is not used here (the journal is), so that they copy as themselves and pickle as nothing.
 """
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ray import tune
 from ray.exceptions import RayTaskError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
+from ray.tune.stopper import Stopper
 
 from smil_ray.orchestration.search_space import TrialSpec
 from smil_ray.orchestration.tune_driver import SweepDriver
@@ -32,6 +35,35 @@ def _nothing() -> None:
     return None
 
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def ends_the_search(otherwise: Any = None) -> Callable[[Method], Method]:
+    """Let an error of the driver, such as a full disk, end the search.
+
+    Tune would take it for an error of the trial: try again, or go on without its end ever noted.
+    The driver keeps the error; nothing is asked of it after that.
+
+    Args:
+        otherwise: What the method returns then.
+    """
+
+    def decorate(method: Method) -> Method:
+        @functools.wraps(method)
+        def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._driver.error is not None:
+                return otherwise
+            try:
+                return method(self, *args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - raised again where Tune has returned
+                self._driver.error = error
+                return otherwise
+
+        return guarded  # pyright: ignore[reportReturnType]
+
+    return decorate
+
+
 class SpecSearcher(_DriverOnly, Searcher):
     """Gives Tune the driver's trials one after the other, or in packs that share a process."""
 
@@ -41,6 +73,7 @@ class SpecSearcher(_DriverOnly, Searcher):
         self._driver = driver
         self._follow = follow
 
+    @ends_the_search(Searcher.FINISHED)
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial's configuration, None to wait, or Tune's word for the end."""
         pack = self._driver.next_pack()
@@ -79,6 +112,7 @@ class DriverScheduler(_DriverOnly, FIFOScheduler):
         super().__init__()
         self._driver = driver
 
+    @ends_the_search(TrialScheduler.STOP)
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Return whether to continue or stop; a pack goes on for those that do."""
         packed = "member" in result
@@ -108,11 +142,13 @@ class DriverCallback(_DriverOnly, tune.Callback):
         self._driver = driver
         self._searcher = searcher
 
+    @ends_the_search()
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Note the start."""
         for name in trial_names(trial):
             self._driver.start(self._searcher.specs[name])
 
+    @ends_the_search()
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
     ) -> None:
@@ -120,6 +156,7 @@ class DriverCallback(_DriverOnly, tune.Callback):
         for name in self._running(trial):
             self._driver.end(name)
 
+    @ends_the_search()
     def on_trial_recover(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
     ) -> None:
@@ -127,6 +164,7 @@ class DriverCallback(_DriverOnly, tune.Callback):
         names = ", ".join(self._running(trial))
         self._driver.notify(f"{names}: the process died; going on from the last checkpoint")
 
+    @ends_the_search()
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Note the death of a trial that has no attempt left."""
         for name in trial_names(trial):
@@ -143,6 +181,21 @@ class DriverCallback(_DriverOnly, tune.Callback):
     def _running(self, trial: Trial) -> list[str]:
         """Return the sweep's trials in a Tune trial that have not ended."""
         return [name for name in trial_names(trial) if name in self._driver.running]
+
+
+class DriverStopper(_DriverOnly, Stopper):
+    """Stops every trial once the driver has met an error."""
+
+    def __init__(self, driver: SweepDriver) -> None:
+        self._driver = driver
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Stop no single trial: the scheduler does."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Return whether the search is over for all."""
+        return self._driver.error is not None
 
 
 def trial_names(trial: Trial) -> list[str]:

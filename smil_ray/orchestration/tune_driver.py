@@ -73,6 +73,7 @@ class SweepDriver:
         self.budget = Budget(sweep, self.journal)
         self.running: dict[str, RunningTrial] = {}
         self.handed: set[str] = set()
+        self.error: Exception | None = None
         self._peeked: TrialSpec | None = None
         look_ahead = 1 if sweep.search == "optuna" else LOOK_AHEAD
         self._packer = Packer(self.next_trial, plan.pack, look_ahead)

@@ -22,7 +22,12 @@ from smil_ray.config_io import read_yaml, sweep_from_dict, to_yaml
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.cluster import cluster_resources, start_ray
 from smil_ray.orchestration.search_space import base_config
-from smil_ray.orchestration.tune_adapters import DriverCallback, DriverScheduler, SpecSearcher
+from smil_ray.orchestration.tune_adapters import (
+    DriverCallback,
+    DriverScheduler,
+    DriverStopper,
+    SpecSearcher,
+)
 from smil_ray.orchestration.tune_checks import check_sweep
 from smil_ray.orchestration.tune_driver import SweepDriver
 from smil_ray.orchestration.tune_final import (
@@ -221,12 +226,15 @@ def _run_trials(driver: SweepDriver, train: TrainTrial) -> bool:
             storage_path=str(driver.run.path / ".ray"),
             verbose=0,
             callbacks=[DriverCallback(driver, searcher)],
+            stop=DriverStopper(driver),
             failure_config=tune.FailureConfig(max_failures=driver.base.run.max_failures),
         ),
     )
     # What Tune would print of a trial that died is in the journal.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     tuner.fit()
+    if driver.error is not None:
+        raise driver.error
     return driver.is_finished
 
 

@@ -1,5 +1,6 @@
 """Trials that go wrong in every way: the search goes on, and its report says what happened."""
 
+import errno
 import os
 import re
 import signal
@@ -22,8 +23,8 @@ from smil_ray.config import Config
 from smil_ray.errors import SmilRayError
 from smil_ray.orchestration import tune_driver, tune_job, tune_trial
 from smil_ray.orchestration.cluster import start_ray
-from smil_ray.orchestration.journal import BUDGET
-from smil_ray.orchestration.tune_job import SLOTS, SweepHooks, SweepOutcome, run_sweep
+from smil_ray.orchestration.journal import BUDGET, Journal
+from smil_ray.orchestration.tune_job import SLOTS, SweepHooks, SweepOutcome, load_sweep, run_sweep
 from smil_ray.orchestration.tune_resources import TRIAL_SLOT
 from smil_ray.orchestration.tune_trial import ReportEpoch, TrialJob, run_trial
 from smil_ray.results.ranking import Leaderboard
@@ -175,6 +176,34 @@ def test_second_driver_of_a_search_is_refused(
     with RunDir(outcome.folder).lock(), pytest.raises(SmilRayError, match="in use"):
         run_sweep(as_sweep(search), resume=outcome.folder, hooks=SweepHooks(train=toy))
     assert outcome.folder.joinpath("journal.jsonl").read_text() == before
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("moment", ["start", "rung", "end"])
+def test_search_whose_journal_cannot_be_written_ends_and_goes_on_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Tune would take a full disk for the trial's own error, start it again or wait for ever."""
+    append = Journal.append
+
+    def full(self: Journal, event: str, **values: Any) -> None:
+        if (event, values["trial"]) == (moment, "trial_001"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(self, event, **values)
+
+    search = tiny_search(tmp_path / "none.h5", pack=1)
+    search["base"]["train"]["epochs"] = 2
+    hooks = SweepHooks(train=toy)
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", full)
+        with pytest.raises(OSError, match="No space left"):
+            run_sweep(as_sweep(search), output_dir=tmp_path, hooks=hooks)
+    (folder,) = [path.parent for path in tmp_path.glob("*/journal.jsonl")]
+    assert {"trial_000"} <= ends(folder).keys() <= {"trial_000", "trial_001"}
+    outcome = run_sweep(load_sweep(folder), resume=folder, hooks=hooks)
+    assert [record.status for record in outcome.trials] == ["finished"] * 8
+    assert all(len(results) == 1 for results in ends(folder).values())
 
 
 ASHA = {"type": "asha", "grace_epochs": 2, "reduction_factor": 2, "allow_early_grace": True}

@@ -1,5 +1,6 @@
 """Packed sweeps on a real Ray: the same results as trials alone, whatever happens to them."""
 
+import math
 import os
 import signal
 from collections import deque
@@ -133,6 +134,36 @@ class TestOnRay:
             if RunDir.open(alone.folder / "trials" / name).load_config() == here
         ]
         assert results(packed)[packed.best.name] == results(alone)[same[0]]
+
+    @pytest.mark.usefixtures("cluster")
+    def test_packed_population_equals_its_members_alone(self, data: Path, tmp_path: Path) -> None:
+        """Members of a later generation begin from checkpoints of others, in one process again."""
+        settings = {
+            "search": "pbt",
+            "trials": 3,
+            "pbt": {"interval_epochs": 2},
+            "space": {"optim.learning_rate": {"loguniform": [1e-5, 1e-2]}},
+        }
+        alone, packed = (
+            run_sweep(make_sweep(data, pack=pack, **settings), output_dir=tmp_path / str(pack))
+            for pack in (1, 3)
+        )
+        assert results(packed) == results(alone)
+        records = {record.name: record for record in packed.trials}
+        assert [record.generation for record in packed.trials] == [0, 0, 0, 1, 1, 1]
+        heirs = [record for record in packed.trials[3:] if record.parent != heir_of(record.name)]
+        assert len(heirs) == 1, "the worst member goes on from the best one"
+        assert records[heirs[0].parent or ""].metric == min(
+            record.metric or math.inf for record in packed.trials[:3]
+        )
+        for name in records:
+            facts = RunDir.open(packed.folder / "trials" / name).facts()
+            assert facts["packed_with"] == 2
+
+
+def heir_of(name: str) -> str:
+    """Return the name that a member had one generation before."""
+    return name.replace("_g01", "_g00")
 
 
 def trial_processes() -> list[int]:
