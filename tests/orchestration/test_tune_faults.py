@@ -188,7 +188,7 @@ def test_search_whose_journal_cannot_be_written_ends_and_goes_on_later(
     append = Journal.append
 
     def full(self: Journal, event: str, **values: Any) -> None:
-        if (event, values["trial"]) == (moment, "trial_001"):
+        if (event, values.get("trial")) == (moment, "trial_001"):
             raise OSError(errno.ENOSPC, "No space left on device")
         append(self, event, **values)
 
