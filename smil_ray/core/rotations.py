@@ -7,7 +7,6 @@ its identity is [1, 0, 0, 0, 1, 0].
 
 from typing import Any, Literal
 
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -17,14 +16,21 @@ WIDTH: dict[str, int] = {"6d": 6, "axis_angle": 3}
 _SHORTEST_ROW: Any = 1e-6  # Typed Any: roma annotates its float epsilon as int.
 
 
+def _roma() -> Any:
+    """Return roma, imported at its first use: it brings torch's compiler, a second's work."""
+    import roma
+
+    return roma
+
+
 def axis_angle_to_matrix(axis_angle: Float[Tensor, "*axes 3"]) -> Float[Tensor, "*axes 3 3"]:
     """Return rotation matrices for axis-angle vectors in radians; smooth at the zero vector."""
-    return roma.rotvec_to_rotmat(axis_angle)
+    return _roma().rotvec_to_rotmat(axis_angle)
 
 
 def matrix_to_axis_angle(matrix: Float[Tensor, "*axes 3 3"]) -> Float[Tensor, "*axes 3"]:
     """Return axis-angle vectors in radians, angle in [0, pi], of rotation matrices."""
-    return roma.rotmat_to_rotvec(matrix)
+    return _roma().rotmat_to_rotvec(matrix)
 
 
 def matrix_to_6d(matrix: Float[Tensor, "*axes 3 3"]) -> Float[Tensor, "*axes 6"]:
@@ -39,7 +45,7 @@ def sixd_to_matrix(sixd: Float[Tensor, "*axes 6"]) -> Float[Tensor, "*axes 3 3"]
     """
     rows = sixd.unflatten(-1, (2, 3))
     columns = rows.transpose(-1, -2)
-    return roma.special_gramschmidt(columns, epsilon=_SHORTEST_ROW).transpose(-1, -2)
+    return _roma().special_gramschmidt(columns, epsilon=_SHORTEST_ROW).transpose(-1, -2)
 
 
 def axis_angle_to_6d(axis_angle: Float[Tensor, "*axes 3"]) -> Float[Tensor, "*axes 6"]:
@@ -72,4 +78,4 @@ def geodesic_angle(
     a: Float[Tensor, "*axes 3 3"], b: Float[Tensor, "*axes 3 3"]
 ) -> Float[Tensor, "*axes"]:
     """Return the angle between rotations in radians, in [0, pi]."""
-    return roma.rotmat_geodesic_distance(a, b)
+    return _roma().rotmat_geodesic_distance(a, b)

@@ -21,7 +21,8 @@ from smil_ray.training.assemble import assemble, assemble_beside, open_data
 from smil_ray.training.checkpoint_folder import load_newest
 from smil_ray.training.features import with_cached_features
 from smil_ray.training.loop import fit
-from smil_ray.training.packed import Member, MemberEnd, fit_packed, stream_of
+from smil_ray.training.packed import Member, MemberEnd, fit_packed
+from smil_ray.training.packs import stream_of
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import EpochReport, Hooks
 from smil_ray.training.world import World
@@ -55,7 +56,7 @@ def train_pack(
     small), they are trained one after the other.
 
     Args:
-        runs: Runs with the same `packed.stream_of`.
+        runs: Runs with the same `packs.stream_of`.
         ended: Called with a run's number when it ends.
         tolerated: Errors that end only the run that raises them.
         open_data: Opens the data set.

@@ -19,7 +19,7 @@ from ray import tune
 
 from smil_ray.config import Config
 from smil_ray.config_io import read_yaml, sweep_from_dict, to_yaml
-from smil_ray.errors import ConfigError
+from smil_ray.errors import ConfigError, SmilRayError
 from smil_ray.orchestration.cluster import cluster_resources, start_ray
 from smil_ray.orchestration.search_space import base_config
 from smil_ray.orchestration.tune_adapters import (
@@ -138,7 +138,7 @@ def run_sweep(
     Raises:
         ConfigError: A setting is wrong, a trial would be, or the cluster is too small; no trial
             has started then.
-        SmilRayError: Another driver runs the sweep.
+        SmilRayError: Another driver runs the sweep, or its folder cannot be written any more.
     """
     hooks = hooks or SweepHooks()
     section = {} if data is None else {"data": {"path": str(data.resolve())}}
@@ -233,6 +233,11 @@ def _run_trials(driver: SweepDriver, train: TrainTrial) -> bool:
     # What Tune would print of a trial that died is in the journal.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     tuner.fit()
+    if isinstance(driver.error, OSError):
+        raise SmilRayError(
+            f"sweep {driver.run.path} ended early: {driver.error}",
+            remedy="when that is mended, go on with --resume: ended trials are kept",
+        ) from driver.error
     if driver.error is not None:
         raise driver.error
     return driver.is_finished

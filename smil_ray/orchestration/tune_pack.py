@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
@@ -25,8 +25,12 @@ from smil_ray.orchestration.tune_trial import (
     saved_epochs,
 )
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.training.packed import MemberEnd
-from smil_ray.training.reports import EpochReport
+
+if TYPE_CHECKING:
+    # Imported for its types only: neither a driver nor a trial that has ended needs a network.
+    from smil_ray.orchestration.train_pack import PackedRun
+    from smil_ray.training.packed import MemberEnd
+    from smil_ray.training.reports import EpochReport
 
 DROP_FILE = "dropped"
 """A file of this name in a trial's folder tells its pack that the scheduler has stopped it."""
@@ -89,7 +93,7 @@ class _Member:
         self._report(failure=status["reason"] or "it failed" if failed else "", ended=True)
         return True
 
-    def packed_run(self) -> Any:
+    def packed_run(self) -> "PackedRun":
         """Return the run that the pack trains."""
         from smil_ray.orchestration.train_pack import PackedRun
 
@@ -97,7 +101,7 @@ class _Member:
         config = config_from_dict(merge(plain, {"run": self._job.run}), source=self._job.name)
         return PackedRun(self._folder, config, self._epoch)
 
-    def end(self, end: MemberEnd) -> None:
+    def end(self, end: "MemberEnd") -> None:
         """Report the end, with the trial's share of the pack's time."""
         failure = ""
         if end.error is not None and not isinstance(end.error, TrialDroppedError):
@@ -106,7 +110,7 @@ class _Member:
             failure = f"the training ended and never reported {self._job.metric}"
         self._report(failure=failure, ended=True, seconds=end.seconds)
 
-    def _epoch(self, state: EpochReport) -> None:
+    def _epoch(self, state: "EpochReport") -> None:
         if self._job.metric in state.metrics:
             self._take(float(state.epoch), state.metrics)
             if (self._folder / DROP_FILE).exists():

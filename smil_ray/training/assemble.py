@@ -77,7 +77,7 @@ def assemble_beside(first: Parts, config: Config) -> Parts:
 
     Args:
         first: The parts of the run beside it.
-        config: May differ from that run's only as `packed.stream_of` allows.
+        config: May differ from that run's only as `packs.stream_of` allows.
 
     Raises:
         ConfigError: See `assemble`.

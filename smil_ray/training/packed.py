@@ -6,13 +6,10 @@ its steps through the very code that it takes alone, one after the other on each
 own seeds, loss, optimiser, checkpoints and metrics, so that the results are equal to the bit.
 """
 
-import hashlib
-import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -26,18 +23,6 @@ from smil_ray.training.run import Steps, TrainingRun
 from smil_ray.training.step import NonFiniteStepError, non_finite_error
 from smil_ray.training.stream import BatchStream, Delivery, Want
 from smil_ray.training.world import World
-
-OWN_SETTINGS: dict[str, tuple[str, ...]] = {
-    "model": ("head", "rotation_representation", "joint_scales", "joint_translations"),
-    "loss": (),
-    "optim": (),
-    "train": (),
-    "run": (),
-    "tracking": (),
-}
-"""What may differ between runs of a pack: whole sections (empty), or entries of a section."""
-SHARED_SETTINGS: dict[str, tuple[str, ...]] = {"train": ("seed", "deterministic")}
-"""What may not, within those sections: the seed sets the order of the samples."""
 
 
 @dataclass(frozen=True)
@@ -68,29 +53,6 @@ class MemberEnd:
     seconds: float
 
 
-def stream_of(config: Config) -> str | None:
-    """Return what runs must have in common to be packed, as a hash; None if a run cannot be.
-
-    Only a run whose backbone is always frozen and whose features may be cached can be.
-    """
-    is_frozen = config.model.backbone.freeze is True
-    augment = config.data.augment.enabled and config.data.feature_views == 0
-    if not is_frozen or config.data.feature_cache == "off" or augment:
-        return None
-    plain = config.model_dump(mode="json")
-    shared: dict[str, Any] = {}
-    for section, values in plain.items():
-        own = OWN_SETTINGS.get(section)
-        if own is None:
-            shared[section] = values
-        elif own:
-            shared[section] = {k: v for k, v in values.items() if k not in own}
-        else:
-            kept = SHARED_SETTINGS.get(section, ())
-            shared[section] = {k: v for k, v in values.items() if k in kept}
-    return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def fit_packed(
     members: Sequence[Member],
     ended: Callable[[int, MemberEnd], None],
@@ -101,7 +63,7 @@ def fit_packed(
     """Train every member to its end; a member that fails leaves the others alone.
 
     Args:
-        members: Runs with the same `stream_of` and the same cached features.
+        members: Runs with the same `packs.stream_of` and the same cached features.
         ended: Called with a member's number when it ends.
         tolerated: Errors that end only the member that raises them.
         world: The device; packs have one process.
@@ -190,14 +152,3 @@ def _stream_config(members: Sequence[Member]) -> Config:
         return "silhouette" in used_terms(member.config.loss)
 
     return next(filter(needs_masks, members), members[0]).config
-
-
-def in_packs(streams: Sequence[str | None], size: int) -> Iterator[list[int]]:
-    """Yield the numbers of runs that go together, at most `size` at once, in their order."""
-    left = list(range(len(streams)))
-    while left:
-        first = left[0]
-        alike = [n for n in left if streams[n] is not None and streams[n] == streams[first]]
-        pack = alike[:size] or [first]
-        left = [n for n in left if n not in pack]
-        yield pack

@@ -3,7 +3,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -172,19 +171,25 @@ from smil_ray.data.features_build import build
 key = make_key(rows_per_shard=1)
 make = maker(key)
 
+left = int(sys.argv[2])
+
 def slowly(rows, between):
+    global left
     print(rows.start, flush=True)
-    time.sleep(0.1)
+    left -= 1
+    if left == 0:
+        time.sleep(3600)
     return make(rows, between)
 
 build(Path(sys.argv[1]), key, slowly)
 """
 
 
-def start_builder(folder: Path) -> subprocess.Popen[str]:
+def start_builder(folder: Path, stuck_at: int = 0) -> subprocess.Popen[str]:
+    """Start a builder that says which files it begins; it never gets past one of them."""
     path = os.pathsep.join([str(HERE), *sys.path])
     return subprocess.Popen(
-        [sys.executable, "-c", BUILDER, str(folder)],
+        [sys.executable, "-c", BUILDER, str(folder), str(stuck_at)],
         env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         text=True,
@@ -197,19 +202,20 @@ def test_killed_builder_is_replaced_by_the_one_beside_it(
 ) -> None:
     key, folder = make_key(rows_per_shard=1), tmp_path / "cache"
     build(tmp_path / "whole", key, maker(key))
-    victim, other = start_builder(folder), start_builder(folder)
-    with victim, other:
+    with start_builder(folder, stuck_at=3) as victim:
         assert victim.stdout is not None
-        assert other.stdout is not None
-        first = victim.stdout.readline()
-        time.sleep(0.05)
-        os.kill(victim.pid, signal.SIGKILL)
-        made = [first, *victim.stdout, *other.stdout]
+        made = [victim.stdout.readline() for _ in range(3)]
+        with start_builder(folder) as other:
+            assert other.stdout is not None
+            made.append(other.stdout.readline())
+            os.kill(victim.pid, signal.SIGKILL)
+            made += [*victim.stdout, *other.stdout]
     assert other.returncode == 0
     assert victim.returncode == -signal.SIGKILL
     assert contents(folder) == contents(tmp_path / "whole")
     # What the dead one was at is done again, and nothing else.
-    assert COUNT <= len(made) <= COUNT + 1
+    assert len(made) == COUNT + 1
+    assert len(set(made)) == COUNT
     assert not list(folder.glob(".*"))
 
 
@@ -217,7 +223,7 @@ def test_killed_builder_is_replaced_by_the_one_beside_it(
 def test_killed_builder_leaves_what_the_next_one_goes_on_with(tmp_path: Path) -> None:
     key, folder = make_key(rows_per_shard=1), tmp_path / "cache"
     build(tmp_path / "whole", key, maker(key))
-    with start_builder(folder) as victim:
+    with start_builder(folder, stuck_at=4) as victim:
         assert victim.stdout is not None
         begun = [victim.stdout.readline() for _ in range(4)]
         os.kill(victim.pid, signal.SIGKILL)

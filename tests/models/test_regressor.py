@@ -234,16 +234,24 @@ def test_autocast_keeps_parameters_in_float32(make_regressor, images):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SEED_BACKBONES)
-@pytest.mark.parametrize("head", HEADS)
-def test_seed_backbone_runs_at_its_own_resolution(name, head):
-    config = ModelConfig(backbone=BackboneConfig(name=name), head=HeadConfig(type=head))
-    regressor = build_regressor(
-        config, n_joints=55, n_betas=5, statistics=TargetStatistics(20.0, 0.0)
-    )
-    size = regressor.backbone.spec.input_size
-    assert size == (512 if name.startswith("resnet") else 224)
-    image = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
-    params = regressor(image)
-    assert isinstance(params, SmilParams)
-    total(params).backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in regressor.parameters())
+def test_seed_backbone_runs_at_its_own_resolution_with_both_heads(name):
+    backbone = None
+    for head in HEADS:
+        config = ModelConfig(backbone=BackboneConfig(name=name), head=HeadConfig(type=head))
+        regressor = build_regressor(
+            config,
+            n_joints=55,
+            n_betas=5,
+            statistics=TargetStatistics(20.0, 0.0),
+            backbone=backbone,
+        )
+        backbone = regressor.backbone
+        size = backbone.spec.input_size
+        assert size == (512 if name.startswith("resnet") else 224)
+        params = regressor(torch.randint(0, 256, (1, 3, size, size), dtype=torch.uint8))
+        assert isinstance(params, SmilParams)
+        regressor.zero_grad()
+        total(params).backward()
+        for weight in regressor.parameters():
+            assert weight.grad is not None
+            assert weight.grad.isfinite().all()

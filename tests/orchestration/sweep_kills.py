@@ -18,8 +18,9 @@ from torch import Tensor
 
 from smil_ray.config_io import sweep_from_dict
 from smil_ray.orchestration.journal import Journal
-from smil_ray.orchestration.tune_job import load_sweep, run_sweep
+from smil_ray.orchestration.tune_job import SweepHooks, load_sweep, run_sweep
 from smil_ray.results.ranking import Leaderboard
+from smil_ray.results.report import write_report
 from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync_metrics import entity_name
@@ -72,20 +73,22 @@ def as_sweep(search: dict[str, Any]) -> SweepConfig:
     return sweep_from_dict(search)
 
 
-def drive(place: Path, mark: str, address: str) -> None:
+def drive(place: Path, mark: str, address: str, *, report: bool) -> None:
     """Begin the search of a folder or go on with it; in a process of its own."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ[MARK] = mark
     os.setsid()
     os.chdir(place)
     with (place / "out.log").open("ab") as log:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(log.fileno(), stream.fileno())
+    hooks = SweepHooks(report=write_report if report else None)
     begun = [path.parent for path in place.glob("*/sweep.yaml")]
     if begun:
-        run_sweep(load_sweep(begun[0]), address=address, resume=begun[0])
+        run_sweep(load_sweep(begun[0]), address=address, resume=begun[0], hooks=hooks)
     else:
         sweep = as_sweep(json.loads((place / "sweep.json").read_text()))
-        run_sweep(sweep, output_dir=place, address=address)
+        run_sweep(sweep, output_dir=place, address=address, hooks=hooks)
 
 
 class Driver:
@@ -106,10 +109,16 @@ class Driver:
         (found,) = [path.parent for path in self.place.glob("*/sweep.yaml")]
         return found
 
-    def start(self, address: str = "local") -> None:
+    def start(self, address: str = "local", *, report: bool = False) -> None:
         """Begin the search, or go on with it."""
-        self._process = _FORKS.Process(target=drive, args=(self.place, self.mark, address))
+        self._process = _FORKS.Process(
+            target=drive, args=(self.place, self.mark, address), kwargs={"report": report}
+        )
         self._process.start()
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C: the whole process group gets the signal."""
+        os.killpg(self._process.pid, signal.SIGINT)
 
     def kill(self, *, group: bool) -> None:
         """Kill the driver, or its process group."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 from preprocess_data import break_entries, options, write_folder
 
 from smil_ray.data.dataset import SmilDataset
@@ -125,9 +126,11 @@ def test_failure_to_write_in_a_worker_is_one_sentence(folder: Path, tmp_path: Pa
 def test_killed_and_resumed_gives_the_same_content(
     reference: str, folder: Path, tmp_path: Path, moment: int
 ) -> None:
+    """The first one has a Ray of its own, which dies with it; the others leave theirs alive."""
     output = tmp_path / "a.h5"
     wanted = random.Random(moment).randrange(1 + 5 * moment, 5 + 5 * moment)
-    process = _start(folder, output)
+    address = "local" if moment == 0 else ray.get_runtime_context().gcs_address
+    process = _start(folder, output, address)
     parts = tmp_path / "a.h5.parts"
     deadline = time.monotonic() + 120
     while len(list(parts.glob("shard_*.json"))) < wanted and process.poll() is None:
@@ -144,14 +147,14 @@ def test_killed_and_resumed_gives_the_same_content(
     assert Hdf5Source(output).names == tuple(f"tiny_{i:02d}" for i in range(N))
 
 
-def _start(folder: Path, output: Path) -> "subprocess.Popen[bytes]":
+def _start(folder: Path, output: Path, address: str) -> "subprocess.Popen[bytes]":
     """Start the job in a session of its own, with many small shards."""
     code = (
         "from pathlib import Path\n"
         "from preprocess_data import options\n"
         "from smil_ray.orchestration.preprocess_job import preprocess\n"
         f"preprocess([Path({str(folder)!r})], Path({str(output)!r}),\n"
-        "           options(num_workers=2, chunk_size=2))\n"
+        f"           options(num_workers=2, chunk_size=2, address={address!r}))\n"
     )
     place = {"PYTHONPATH": str(Path(__file__).parent)}
     return subprocess.Popen(

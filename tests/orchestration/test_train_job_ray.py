@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from memory_data import DeadlyData, MemoryData, open_memory_data, tiny_config
 
 from smil_ray.body.smil_model import SmilModel
@@ -143,18 +144,21 @@ from memory_data import open_memory_data
 from smil_ray.config_io import load_config
 from smil_ray.orchestration.train_job import TrainOptions, run_training
 config = load_config({config!r})
-run_training(config, address="local", options=TrainOptions(open_data=open_memory_data))
+run_training(config, address={address!r}, options=TrainOptions(open_data=open_memory_data))
 """
 
 
+@pytest.mark.usefixtures("_ray")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_killed_driver_resumed_equals_uninterrupted(
     whole: TrainOutcome, tmp_path: Path, number: int
 ) -> None:
+    """The Ray of the one that is killed dies with it, the other's lives on."""
+    address = "local" if number == signal.SIGKILL else ray.get_runtime_context().gcs_address
     file = tmp_path / "config.yaml"
     config = long_config(tmp_path / "runs")
     file.write_text(json.dumps(config.model_dump(mode="json")))
-    script = SCRIPT.format(tests=str(TESTS), config=str(file))
+    script = SCRIPT.format(tests=str(TESTS), config=str(file), address=address)
     driver = subprocess.Popen([sys.executable, "-c", script])
     run = _wait_for_step(tmp_path / "runs", 2)
     os.kill(driver.pid, number)

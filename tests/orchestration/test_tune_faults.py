@@ -131,8 +131,8 @@ def test_head_too_large_for_the_memory_fails_alone(data: Path, tmp_path: Path) -
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("cluster")
-def test_trial_that_kills_its_pack_again_and_again_fails_alone(data: Path, tmp_path: Path) -> None:
-    """As Ray ends a process that takes too much memory: as often as it is started."""
+def test_trial_that_kills_its_pack_fails_alone(data: Path, tmp_path: Path) -> None:
+    """As Ray ends a process that takes too much memory: in the pack, and then alone."""
     over = threading.Event()
     deaths: list[int] = []
 
@@ -145,7 +145,7 @@ def test_trial_that_kills_its_pack_again_and_again_fails_alone(data: Path, tmp_p
     thread = threading.Thread(target=kill_whoever_trains_it)
     thread.start()
     search = tiny_search(data, pack=3, scheduler={"type": "none"})
-    search["base"]["run"] = {"max_failures": 1}
+    search["base"]["run"] = {"max_failures": 0}
     search["space"] = {"optim.learning_rate": {"choice": [1e-4, 1e-3, 1e-5]}}
     said: list[str] = []
     hooks = SweepHooks(report=write_report, notify=said.append)
@@ -160,7 +160,7 @@ def test_trial_that_kills_its_pack_again_and_again_fails_alone(data: Path, tmp_p
     assert reason.startswith("its process died: ")
     assert escape(reason) in page(outcome)
     assert any("in one of its own" in line for line in said)
-    assert len(set(deaths)) == 4
+    assert len(set(deaths)) == 2
 
 
 @pytest.mark.ray
@@ -197,7 +197,7 @@ def test_search_whose_journal_cannot_be_written_ends_and_goes_on_later(
     hooks = SweepHooks(train=toy)
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "append", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(SmilRayError, match=r"No space left on device.*--resume"):
             run_sweep(as_sweep(search), output_dir=tmp_path, hooks=hooks)
     (folder,) = [path.parent for path in tmp_path.glob("*/journal.jsonl")]
     assert {"trial_000"} <= ends(folder).keys() <= {"trial_000", "trial_001"}

@@ -29,6 +29,8 @@ from sweep_kills import (
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.tune_job import SLOTS, run_sweep
 from smil_ray.orchestration.tune_resources import TRIAL_SLOT
+from smil_ray.results.ranking import Leaderboard
+from smil_ray.tracking.run_dir import RunDir
 
 pytestmark = [
     pytest.mark.ray,
@@ -130,3 +132,27 @@ def test_search_whose_trial_is_killed_ends_like_an_undisturbed_one(
     assert killed
     assert_same_search(outcome.folder, undisturbed)
     assert_tracked_once(tmp_path / "mlflow.db", outcome.folder)
+
+
+def test_search_that_is_interrupted_reports_what_is_there_and_goes_on(
+    undisturbed: Path, cluster: str, data: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C reaches the driver and everything that it has started."""
+    database = tmp_path / "mlflow.db"
+    driver = Driver(tmp_path / "interrupted", tracked(tiny_search(data, pack=1), database))
+    driver.start("local", report=True)
+    driver.wait_for(lambda: driver.epochs() >= 8)
+    driver.interrupt()
+    driver.finish()
+    board = Leaderboard.load(driver.folder)
+    assert board.interrupted
+    assert board.best is not None
+    assert RunDir.open(driver.folder).status()["state"] == "stopped"
+    page = (driver.folder / "report.html").read_text(encoding="utf-8")
+    assert "interrupted" in page
+    assert board.best.name in page
+    wait_until_gone(lambda: marked_processes(driver.mark))
+    driver.start(cluster)
+    driver.finish()
+    assert_same_search(driver.folder, undisturbed)
+    assert_tracked_once(database, driver.folder)

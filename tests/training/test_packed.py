@@ -14,7 +14,8 @@ from smil_ray.training.checkpoint_files import load_checkpoint
 from smil_ray.training.checkpoint_folder import last_entry, load_newest
 from smil_ray.training.features import with_cached_features
 from smil_ray.training.loop import fit
-from smil_ray.training.packed import Member, MemberEnd, fit_packed, in_packs, stream_of
+from smil_ray.training.packed import Member, MemberEnd, fit_packed
+from smil_ray.training.packs import in_packs, stream_of
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import EpochReport, Hooks
 from smil_ray.training.step import NonFiniteLossError
