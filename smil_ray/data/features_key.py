@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +17,9 @@ LAYOUT = "tokens+pooled/1"
 NO_AUGMENTATION = "none"
 SHARD_BYTES = 64 << 20
 LARGEST_SHARD = 4096
+SMALLEST_SHARD = 16
+SHARED_OUT = 32
+"""Into so many files at least, of `SMALLEST_SHARD` rows or more, so that builders can share."""
 LABEL_BYTES = 4096
 """About what the labels and the mask of a row take."""
 
@@ -100,10 +104,11 @@ class FeatureKey:
         return [name for name, value in mine.items() if theirs[name] != value]
 
 
-def rows_per_shard(width: int, precision: str) -> int:
-    """Return how many rows make a file of a handy size."""
+def rows_per_shard(width: int, precision: str, rows: int) -> int:
+    """Return how many of `rows` make a file: of a handy size, and one of several."""
     row = width * DTYPES[precision].itemsize + LABEL_BYTES
-    return max(1, min(LARGEST_SHARD, SHARD_BYTES // row))
+    share = max(SMALLEST_SHARD, math.ceil(rows / SHARED_OUT))
+    return max(1, min(LARGEST_SHARD, SHARD_BYTES // row, share))
 
 
 def order_hash(names: Sequence[str]) -> str:

@@ -133,14 +133,16 @@ def plan_features(parts: Parts, config: Config) -> FeaturePlan:
         views=1,
         width=width,
         samples=len(parts.data.names),
-        rows_per_shard=rows_per_shard(width, precision),
+        rows_per_shard=rows_per_shard(width, precision, len(parts.data.names)),
     )
     augment = config.data.augment
     if not augment.enabled:
         return FeaturePlan(plain, plain)
     changes = augmentation_id(augment, config.train.seed)
     views = max(1, config.data.feature_views)
-    return FeaturePlan(replace(plain, augmentation=changes, views=views), plain)
+    rows = rows_per_shard(width, precision, views * plain.samples)
+    changed = replace(plain, augmentation=changes, views=views, rows_per_shard=rows)
+    return FeaturePlan(changed, plain)
 
 
 def weights_hash(backbone: Backbone) -> str:

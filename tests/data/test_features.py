@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from smil_ray.core.batch import Batch, collate
 from smil_ray.data.features import FeatureCache, FeatureView, unchanged
 from smil_ray.data.features_build import build
-from smil_ray.data.features_key import DTYPES, FeatureKey
+from smil_ray.data.features_key import DTYPES, FeatureKey, rows_per_shard
 from smil_ray.errors import DataError
 
 
@@ -113,3 +113,19 @@ def test_damaged_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match="features-00001"):
         FeatureCache(tmp_path / "cache", key)
+
+
+@pytest.mark.parametrize(
+    ("width", "rows", "expected"),
+    [
+        (100, 5, 16),
+        (100, 64, 16),
+        (100, 6400, 200),
+        (100, 10**7, 4096),
+        (197 * 768, 10_000, 218),
+        (10**9, 10_000, 1),
+    ],
+    ids=["few", "small", "shared out", "many", "64 MB", "one row is more"],
+)
+def test_files_are_neither_too_large_nor_too_few(width: int, rows: int, expected: int) -> None:
+    assert rows_per_shard(width, "fp16", rows) == expected
