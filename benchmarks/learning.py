@@ -43,17 +43,6 @@ from smil_ray.results.evaluate import batches
 from smil_ray.training.metrics import MetricSums
 
 SIZE, BATCH = 96, 8
-VIEW = {
-    "image_size": 192,
-    "occlusion": 0.1,
-    "out_of_frame": 0.0,
-    "noise": 0.2,
-    "clutter": 0.25,
-    "lowest_view_deg": 50.0,
-    "largest_turn_deg": 60.0,
-    "least_fill": 0.6,
-}
-"""As the demo's data: seen from above, head towards the top, filling the picture."""
 FIGURES = ("mpjpe_ra_pct_bl", "pa_mpjpe_pct_bl", "mpjpe_pct_bl", "pck@0.10_bbox", "iou")
 SEED_WEIGHTS = {
     "global_rot": 0.001,
@@ -142,14 +131,14 @@ def main() -> None:
 
 def make_data(folder: Path, name: str, samples: int, seed: int) -> Path:
     """Return the HDF5 file of so many synthetic insects; made once."""
-    from smil_ray.data.synthetic import SynthOptions
+    from smil_ray.data.synthetic import EASY_VIEW, SynthOptions
     from smil_ray.orchestration.preprocess_job import preprocess
     from smil_ray.orchestration.preprocess_plan import PreprocessOptions
     from smil_ray.orchestration.synth_job import synthesize
 
     file = folder / f"{name}.h5"
     if not file.exists():
-        synthesize(folder / name, SynthOptions(samples=samples, seed=seed, name=name, **VIEW))
+        synthesize(folder / name, SynthOptions(samples=samples, seed=seed, name=name, **EASY_VIEW))
         preprocess([folder / name], file, PreprocessOptions(size=SIZE))
     return file
 

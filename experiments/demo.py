@@ -27,16 +27,6 @@ from smil_ray.config_io import read_yaml, sweep_from_dict
 
 CONFIG = Path(__file__).parent / "configs" / "demo.yaml"
 INPUT_SIZE = 96
-VIEW = {
-    "image_size": 192,
-    "occlusion": 0.1,
-    "out_of_frame": 0.0,
-    "noise": 0.2,
-    "clutter": 0.25,
-    "lowest_view_deg": 50.0,
-    "largest_turn_deg": 60.0,
-    "least_fill": 0.6,
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,14 +73,14 @@ def _demo(output: Path, samples: int, seed: int) -> int:
 def _make_data(output: Path, samples: int, seed: int, console: Console) -> tuple[Path, Path]:
     from smil_ray.body.smil_model import SmilModel
     from smil_ray.data.doctor import examine
-    from smil_ray.data.synthetic import SynthOptions
+    from smil_ray.data.synthetic import EASY_VIEW, SynthOptions
     from smil_ray.orchestration.preprocess_job import preprocess
     from smil_ray.orchestration.preprocess_plan import PreprocessOptions
     from smil_ray.orchestration.synth_job import synthesize
 
     pictures, data = output / "replicant", output / f"demo_{INPUT_SIZE}.h5"
     console.rule("1. smil-ray synth: a data set in replicAnt's format")
-    options = SynthOptions(samples=samples, seed=seed, name="demo", **VIEW)
+    options = SynthOptions(samples=samples, seed=seed, name="demo", **EASY_VIEW)
     with progress_bar("rendering", console) as update:
         synthesize(pictures, options, progress=update)
     console.rule("2. smil-ray doctor: what a trainer would trip over")

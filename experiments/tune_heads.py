@@ -7,9 +7,10 @@ Command:  python experiments/tune_heads.py
               --set model.backbone.weights=pretrained --set model.backbone.freeze=true
           With a frozen backbone its features are computed once, for all trials, and the trials
           train side by side in one process.
-Needs:    two CPU cores and about 10 minutes for the embedded data.
-Expect:   the decoder ahead of the MLP by the pose error at a higher cost, which the report's
-          cost plot shows; more iterations help less than a fitting learning rate.
+Needs:    two CPU cores and about 8 minutes for the embedded data.
+Expect:   a decoder in the first place by the pose error, at a little more time; but a fitting
+          learning rate (about 1e-3) matters more than the kind of head, and at more than 1.5e-3
+          neither learns. 39 held-out samples and one seed: see the report's intervals.
 """
 
 import sys

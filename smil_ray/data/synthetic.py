@@ -40,6 +40,19 @@ from smil_ray.errors import ConfigError
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 _MAX_ATTEMPTS = 4
 
+EASY_VIEW: dict[str, Any] = {
+    "image_size": 192,
+    "occlusion": 0.1,
+    "out_of_frame": 0.0,
+    "noise": 0.2,
+    "clutter": 0.25,
+    "lowest_view_deg": 50.0,
+    "largest_turn_deg": 60.0,
+    "least_fill": 0.6,
+}
+"""Options by which a small network learns something from some hundred pictures within minutes: the
+animal from above, its head towards the top, large, before a plain ground."""
+
 
 class SynthOptions(Settings):
     """What `synthesize` writes; the same options give the same data set.

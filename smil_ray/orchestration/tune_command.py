@@ -3,9 +3,9 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 LATEST = Path("latest")
 SWEEP_FILE = "sweep.yaml"
-EMBEDDED_SIZE = 160
-"""Edge in pixels of the embedded pictures: what the small test backbones see."""
+EMBEDDED_SIZE = 96
+"""Edge in pixels of the embedded pictures, and what networks see of them: enough to learn from."""
 
 
 def tune_main(
@@ -118,11 +118,13 @@ def _tune(arguments: argparse.Namespace) -> int:
 
     with start_ray(arguments.address, resources={TRIAL_SLOT: SLOTS}, dashboard=True):
         data = arguments.data or base.data.path
+        embedded: list[str] = []
         if data is None:
             data = embedded_data(arguments.output, arguments.samples, console)
+            embedded.append(f"model.backbone.input_size={EMBEDDED_SIZE}")
         outcome = run_sweep(
             sweep,
-            [*arguments.set, *fitting_settings(base, Path(data), console)],
+            [*embedded, *arguments.set, *fitting_settings(base, Path(data), console)],
             data=Path(data),
             address=arguments.address,
             resume=resume,
@@ -173,19 +175,19 @@ def fitting_settings(base: Config, data: Path, console: Console) -> list[str]:
 
 def embedded_data(folder: Path, samples: int, console: Console) -> Path:
     """Return an HDF5 file of synthetic insects below `folder`, made if it is not there yet."""
-    from smil_ray.data.synthetic import SynthOptions
+    from smil_ray.data.synthetic import EASY_VIEW, SynthOptions
     from smil_ray.orchestration.preprocess_job import preprocess
     from smil_ray.orchestration.preprocess_plan import PreprocessOptions
     from smil_ray.orchestration.synth_job import synthesize
 
-    place = folder.absolute() / f"embedded_data_{samples}"
+    place = folder.absolute() / f"embedded_insects_{samples}"
     output = place / f"data_{EMBEDDED_SIZE}.h5"
     if output.is_file():
         console.print(f"data: {output} (made earlier)")
         return output
     console.print(f"data: {samples} synthetic insects in replicAnt's format -> {output}")
     pictures = place / "replicant"
-    synthesize(pictures, SynthOptions(samples=samples, image_size=256))
+    synthesize(pictures, SynthOptions(samples=samples, **EASY_VIEW))
     options = PreprocessOptions(size=EMBEDDED_SIZE, resume=True)
     report = preprocess([pictures], output, options)
     console.print(f"data: {report.kept} samples kept, {sum(report.dropped.values())} left out")
@@ -207,12 +209,14 @@ def _resumed(arguments: argparse.Namespace) -> Path | None:
 
 
 def _say_end(outcome: "SweepOutcome", console: Console) -> None:
-    """Print the ranking, where everything is and what to do next."""
+    """Print the ranking, how good the winner is, where everything is and what to do next."""
     from smil_ray.results.ranking_table import ranking_table
 
     console.print()
     table = Console()
     table.print(ranking_table(outcome.leaderboard, width=table.width))
+    if outcome.final is not None and outcome.final.metrics:
+        _say_held_out(outcome.final.metrics, outcome.leaderboard.metric, table)
     lines = {"sweep folder": str(outcome.folder)}
     report = outcome.folder / "report.html"
     if report.is_file():
@@ -230,3 +234,19 @@ def _say_end(outcome: "SweepOutcome", console: Console) -> None:
         lines["compare"] = outcome.ui_command
     for name, value in lines.items():
         console.print(escape(f"{name + ':':14s}{value}"))
+
+
+def _say_held_out(found: Mapping[str, Any], metric: str, console: Console) -> None:
+    """Print the winner's figures beside the baselines', and whether it has learnt anything."""
+    from smil_ray.results.evaluate import Evaluation
+
+    evaluation = Evaluation(found["split"], found["n_samples"], found["figures"])
+    console.print(evaluation.table())
+    figure = metric.rpartition("/")[2]
+    if not evaluation.is_better(figure):
+        console.print(
+            f"The winner is no better than the mean pose by {figure}: trainings are too short, or "
+            "samples too few, to tell configurations apart. Try more epochs "
+            "(--set train.epochs=N --final-epochs N) or more data.",
+            style="bold",
+        )

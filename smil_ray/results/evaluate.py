@@ -90,6 +90,14 @@ class Evaluation:
             return f"{ours - theirs:+.3f}"
         return f"{100.0 * (ours - theirs) / theirs:+.0f} %" if theirs > 0 else "-"
 
+    def is_better(self, key: str, over: str = "mean pose") -> bool:
+        """Return whether the network beats a baseline; true if there is none to beat."""
+        ours = next(iter(self.metrics.values())).get(key)
+        theirs = self.metrics.get(over, {}).get(key)
+        if ours is None or theirs is None:
+            return True
+        return ours > theirs if key.startswith(HIGHER_IS_BETTER) else ours < theirs
+
     def write_json(self, path: Path) -> None:
         """Write every figure to `path`."""
         record = {

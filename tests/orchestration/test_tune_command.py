@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from smil_ray.config_io import read_yaml, sweep_from_dict
 from smil_ray.orchestration.search_space import (
@@ -12,7 +13,12 @@ from smil_ray.orchestration.search_space import (
     list_points,
 )
 from smil_ray.orchestration.tune_checks import check_sweep
-from smil_ray.orchestration.tune_command import _parser, read_sweep, tune_main
+from smil_ray.orchestration.tune_command import (
+    _parser,
+    _say_held_out,
+    read_sweep,
+    tune_main,
+)
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "experiments" / "configs").glob("tune_*.yaml"))
@@ -82,3 +88,15 @@ def test_mistake_is_one_sentence_and_exit_code_2(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("error", "is_warned"), [(12.0, False), (30.0, True)])
+def test_end_of_a_search_says_whether_its_winner_has_learnt_anything(
+    error: float, is_warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = {"network": {"mpjpe_ra_pct_bl": error}, "mean pose": {"mpjpe_ra_pct_bl": 25.0}}
+    found = {"split": "test", "n_samples": 7, "figures": figures}
+    _say_held_out(found, "val/mpjpe_ra_pct_bl", Console(width=200))
+    said = capsys.readouterr().out
+    assert "7 held-out samples" in said
+    assert ("no better than the mean pose by mpjpe_ra_pct_bl" in said) is is_warned

@@ -176,21 +176,23 @@ def test_baselines_learn_from_a_bounded_even_share(
 
 
 @pytest.mark.parametrize(
-    ("key", "ours", "theirs", "gain"),
+    ("key", "ours", "theirs", "gain", "is_better"),
     [
-        ("mpjpe_pct_bl", 20.0, 40.0, "-50 %"),
-        ("mpjpe_pct_bl", 50.0, 40.0, "+25 %"),
-        ("pck@0.10_bbox", 0.5, 0.25, "+0.250"),
-        ("mpjpe_pct_bl", 1.0, 0.0, "-"),
-        ("kp2d_px_input", 1.0, None, "-"),
+        ("mpjpe_pct_bl", 20.0, 40.0, "-50 %", True),
+        ("mpjpe_pct_bl", 50.0, 40.0, "+25 %", False),
+        ("pck@0.10_bbox", 0.5, 0.25, "+0.250", True),
+        ("pck@0.10_bbox", 0.25, 0.25, "+0.000", False),
+        ("mpjpe_pct_bl", 1.0, 0.0, "-", False),
+        ("kp2d_px_input", 1.0, None, "-", True),
     ],
 )
 def test_gain_is_relative_for_errors_and_absolute_for_shares(
-    key: str, ours: float, theirs: float | None, gain: str
+    key: str, ours: float, theirs: float | None, gain: str, is_better: bool
 ) -> None:
     other = {} if theirs is None else {key: theirs}
     found = Evaluation("test", 1, {"network": {key: ours}, "mean pose": other})
     assert found.gain(key) == gain
+    assert found.is_better(key) is is_better
 
 
 def test_sheet_of_predictions_is_drawn_also_without_visible_joints(
