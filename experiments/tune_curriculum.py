@@ -6,8 +6,9 @@ Command:  python experiments/tune_curriculum.py
           python experiments/tune_curriculum.py --data my_animals.h5 --set train.epochs=60
 Needs:    two CPU cores and about 8 minutes for the embedded data.
 Expect:   constant weights first, 3D keypoints later behind them by more than the seeds differ,
-          parameters first last and with the largest spread. Trials are compared by their pose error and never by their own weighted
-          loss, which would call the curriculum with the smallest weights the best.
+          parameters first last and with the largest spread. Trials are compared by their pose
+          error and never by their own weighted loss, which would call the curriculum with the
+          smallest weights the best.
 """
 
 import sys
