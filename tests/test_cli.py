@@ -118,12 +118,12 @@ def test_every_way_to_end_has_its_code(capsys: pytest.CaptureFixture[str]) -> No
 
     assert exit_code("x", lambda: 1) == 1
     assert ends(ConfigError("a", expected="b")) == cli_exit.MISTAKE
-    assert ends(PermissionError(13, "Permission denied", "/root/x")) == cli_exit.MISTAKE
+    assert ends(PermissionError(13, "Permission denied", "/locked/x")) == cli_exit.MISTAKE
     assert ends(OSError(28, "No space left on device")) == cli_exit.MISTAKE
     assert ends(KeyboardInterrupt()) == cli_exit.INTERRUPTED
     assert capsys.readouterr().err == (
         "x: a; expected b.\n"
-        "x: /root/x cannot be used: Permission denied.\n"
+        "x: /locked/x cannot be used: Permission denied.\n"
         "x: a result cannot be written: No space left on device.\n"
         "x: interrupted; try again\n"
     )
