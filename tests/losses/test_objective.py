@@ -86,7 +86,12 @@ def test_constant_terms_still_give_a_graph(insect, make_truth, perturb):
     params, batch = make_truth(count=1, frame="camera")
     leaves = perturb(params, 0.0)
     constant = replace(leaves, cam_rot=leaves.cam_rot.detach())
-    build(insect, base_weights={"cam_rot": 1.0})(constant, batch, 0).total.backward()
+    total = build(insect, base_weights={"cam_rot": 1.0})(constant, batch, 0).total
+    assert total.requires_grad
+    total.backward()
+    gradients = [value.grad for value in leaves.as_dict().values() if value.grad is not None]
+    assert gradients
+    assert not any(gradient.any() for gradient in gradients)
 
 
 def test_batch_in_another_frame_is_refused(insect, make_truth):
