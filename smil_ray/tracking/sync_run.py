@@ -237,8 +237,12 @@ def _ended_ms(folder: Path) -> int | None:
 
 
 def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """Return the files of a run; one that is still being written has a hidden name."""
     return [
-        path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file()
+        path
+        for pattern in patterns
+        for path in sorted(folder.glob(pattern))
+        if path.is_file() and not path.name.startswith(".")
     ]
 
 

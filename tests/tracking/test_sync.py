@@ -130,6 +130,15 @@ def test_push_leaves_a_line_that_is_still_being_written(server: FakeServer, fold
     assert sent_steps(server) == [1]
 
 
+def test_push_leaves_a_file_that_is_still_being_written(server: FakeServer, folder: Path) -> None:
+    for name in (".loss.png.tmp", "pose.png"):
+        (folder / "plots").mkdir(exist_ok=True)
+        (folder / "plots" / name).write_bytes(b"picture")
+    RunSync(folder, server).push()
+    (sent,) = server.runs.values()
+    assert [name for name in sent["files"] if name.startswith("plots")] == ["plots/pose.png"]
+
+
 def test_new_process_goes_on_where_the_old_one_was_killed(
     server: FakeServer, folder: Path
 ) -> None:
