@@ -27,7 +27,10 @@ SPEC = BackboneSpec("vit_base_patch16_224", 224, MEAN, MEAN, (14, 14), 768, 768,
 OUTPUTS = 400
 HEADS = {
     "mlp": HeadConfig(type="mlp", dropout=0.0),
-    "transformer_decoder, 256 wide": HeadConfig(hidden_dim=256, dropout=0.0),
+    # Matrices that several rounds share (models/reuse.py) cannot be stacked.
+    "transformer_decoder, 256 wide, one round": HeadConfig(
+        hidden_dim=256, dropout=0.0, iterations=1
+    ),
 }
 ROUNDS = 5
 

@@ -1,82 +1,100 @@
 """Attention of a few queries to many tokens, in the cheaper of two equal ways.
 
-*Spread*: keys and values of every token are computed, once for all rounds: 2 T d^2 products for T
-tokens of width d, and twice that again backwards. *Absorbed*: the scores q . (W k) are
-(W^T q) . k, so the key's matrix can be applied to the few queries instead of the many tokens, and
-the value's to the few sums instead of the tokens (DeepSeek-AI 2024, "DeepSeek-V2", section 2.1.2):
-2 T d products for each query, head and round, and no keys or values in memory.
+*Spread*: keys and values of every token are computed, once for all rounds: 2 T c d products for T
+tokens of width c and queries of width d, and that or twice that again backwards. *Absorbed*: the
+scores q . (W k) are (W^T q) . k, so the key's matrix can be applied to the few queries instead of
+the many tokens, and the value's to the few sums instead of the tokens (DeepSeek-AI 2024,
+"DeepSeek-V2", section 2.1.2): 2 T c products for each query, head and round, and no keys or values
+in memory.
 """
 
-import torch
+from typing import NamedTuple
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Memory = Tensor | tuple[Tensor, Tensor]
-"""What queries look at: tokens (batch, t, d) themselves, absorbed; or their keys and values,
-each (batch, heads, t, d / heads)."""
+from smil_ray.models.reuse import Reused, ReusedLinear
+
+
+class Spread(NamedTuple):
+    """Keys and values of tokens, by head."""
+
+    key: Float[Tensor, "batch h t e"]
+    value: Float[Tensor, "batch h t e"]
+
+
+class Absorbed(NamedTuple):
+    """Tokens themselves, and what takes queries (h, n, e) to them and sums (h, n, c) back."""
+
+    seen: Float[Tensor, "batch t c"]
+    key: Reused
+    value: Reused
+
+
+Memory = Spread | Absorbed
+"""What queries look at."""
 
 
 class Attention(nn.Module):
     """Multi-head attention, Vaswani et al. 2017.
 
     Args:
-        width: Width of queries and tokens.
-        num_heads: A divisor of it.
-        looks: How many queries look at the same tokens, counted over all rounds; None says that
-            tokens are seen once by as many queries.
+        width: Width of queries.
+        seen_width: Width of the tokens that they look at.
+        num_heads: A divisor of `width`.
+        queries: How many look at the same tokens in a round; None says as many as the tokens.
+        rounds: How often they look.
     """
 
-    def __init__(self, width: int, num_heads: int, looks: int | None = None) -> None:
+    def __init__(
+        self,
+        width: int,
+        seen_width: int,
+        num_heads: int,
+        queries: int | None = None,
+        rounds: int = 1,
+    ) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.is_absorbed = looks is not None and 2 * looks * num_heads <= width
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
-        self.output = nn.Linear(width, width)
+        self.rounds = rounds
+        self.is_absorbed = queries is not None and 2 * queries * rounds * num_heads <= width
+        self.query = ReusedLinear(width, width)
+        # A bias would add the same to a query's scores of all tokens, which softmax ignores.
+        self.key = nn.Linear(seen_width, width, bias=False)
+        self.value = nn.Linear(seen_width, width)
+        self.output = ReusedLinear(width, width)
 
-    def memory(self, seen: Float[Tensor, "batch t d"]) -> Memory:
+    def memory(self, seen: Float[Tensor, "batch t c"]) -> Memory:
         """Return what `forward` needs of the tokens; it is the same in every round."""
         if self.is_absorbed:
-            return seen
-        key, value = self.key_value(seen).chunk(2, dim=-1)
-        return self._heads(key), self._heads(value)
+            key = self.key.weight.unflatten(0, (self.num_heads, -1))
+            value = self.value.weight.unflatten(0, (self.num_heads, -1)).mT
+            return Absorbed(seen, Reused(key, self.rounds), Reused(value, self.rounds))
+        return Spread(self._heads(self.key(seen)), self._heads(self.value(seen)))
 
     def forward(
         self, queries: Float[Tensor, "batch q d"], memory: Memory
     ) -> Float[Tensor, "batch q d"]:
         """Return what each query finds in `memory`."""
         asked = self._heads(self.query(queries))
-        if isinstance(memory, Tensor):
+        if isinstance(memory, Absorbed):
             found = self._absorbed(asked, memory)
         else:
             found = nn.functional.scaled_dot_product_attention(asked, *memory)
         return self.output(found.transpose(1, 2).flatten(2))
 
     def _absorbed(
-        self, asked: Float[Tensor, "batch h q e"], seen: Float[Tensor, "batch t d"]
+        self, asked: Float[Tensor, "batch h q e"], memory: Absorbed
     ) -> Float[Tensor, "batch h q e"]:
-        """Return the weighted sums of values; nothing of the size of keys or values is made.
-
-        A bias of the keys adds the same to a query's scores of all tokens, which softmax ignores.
-        """
-        key, value = self.key_value.weight.unflatten(0, (2, self.num_heads, -1))
-        bias = self.key_value.bias.unflatten(0, (2, self.num_heads, 1, -1))[1]
-        asked = torch.einsum("bhqe,hed->bhqd", asked * asked.shape[-1] ** -0.5, key)
-        scores = asked.flatten(1, 2) @ seen.transpose(1, 2)
-        found = scores.softmax(dim=-1) @ seen
-        found = found.unflatten(1, (self.num_heads, -1))
-        return torch.einsum("bhqd,hed->bhqe", found, value) + bias
+        """Return the weighted sums of values; nothing of the size of keys or values is made."""
+        batch, queries = asked.shape[0], asked.shape[2]
+        asked = (asked * asked.shape[-1] ** -0.5).transpose(0, 1).flatten(1, 2)
+        asked = memory.key(asked).unflatten(1, (batch, queries)).transpose(0, 1)
+        scores = asked.flatten(1, 2) @ memory.seen.transpose(1, 2)
+        found = scores.softmax(dim=-1) @ memory.seen
+        found = found.unflatten(1, (self.num_heads, queries)).transpose(0, 1).flatten(1, 2)
+        found = memory.value(found).unflatten(1, (batch, queries)).transpose(0, 1)
+        return found + self.value.bias.unflatten(0, (self.num_heads, 1, -1))
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-
-
-def normed_linear(x: Tensor, norm: nn.LayerNorm, linear: nn.Linear) -> Tensor:
-    """Return `linear(norm(x))` without a gradient of the size of `x` if `x` needs none.
-
-    Gain and offset of the norm go into the matrix: a third less work for tokens of a frozen
-    backbone.
-    """
-    normed = nn.functional.layer_norm(x, norm.normalized_shape, eps=norm.eps)
-    bias = torch.addmv(linear.bias, linear.weight, norm.bias)
-    return nn.functional.linear(normed, linear.weight * norm.weight, bias)

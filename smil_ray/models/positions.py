@@ -1,5 +1,7 @@
 """Where tokens lie in the image: coordinates and their sine/cosine encoding."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,13 +18,14 @@ def grid_coordinates(grid: tuple[int, int]) -> Float[Tensor, "tokens 2"]:
 
 
 def sinusoidal_encoding(grid: tuple[int, int], width: int) -> Float[Tensor, "tokens width"]:
-    """Return the 2D sine/cosine encoding of a grid's cells; `width` is a multiple of 4.
+    """Return the 2D sine/cosine encoding of a grid's cells.
 
     Half of the channels encode x, half y, in pixels of the grid (Vaswani et al. 2017 in two
     dimensions).
     """
     cells = torch.tensor([grid[1], grid[0]], dtype=torch.float32)
     place = (grid_coordinates(grid) + 1.0) / 2.0 * cells
-    rates = _LONGEST_PERIOD ** -(torch.arange(width // 4) / (width // 4))
+    count = math.ceil(width / 4)
+    rates = _LONGEST_PERIOD ** -(torch.arange(count) / count)
     phase = place[:, :, None] * rates
-    return torch.cat([phase.sin(), phase.cos()], dim=-1).flatten(1)
+    return torch.cat([phase.sin(), phase.cos()], dim=-1).flatten(1)[:, :width]

@@ -1,7 +1,9 @@
 """A transformer decoder over all tokens, with iterative error feedback.
 
-A few query tokens look at every token of the image and at the current estimate, and correct the
-estimate; then they look again (Carreira et al. 2016; Goel et al. 2023, "Humans in 4D").
+A few query tokens, which know the pooled feature and the current estimate, look at every token of
+the image and correct the estimate; then they look again (Carreira et al. 2016; Goel et al. 2023,
+"Humans in 4D"). Nothing with weights lies between backbone and attention, so that tokens of a
+frozen backbone need no gradient (docs/decisions/0010).
 """
 
 import math
@@ -12,9 +14,10 @@ from torch import Tensor, nn
 
 from smil_ray.config import HeadConfig
 from smil_ray.errors import ConfigError
-from smil_ray.models.attention import Attention, Memory, normed_linear
+from smil_ray.models.attention import Attention, Memory
 from smil_ray.models.backbones import BackboneSpec, Features
 from smil_ray.models.positions import sinusoidal_encoding
+from smil_ray.models.reuse import ReusedLinear, reuse
 
 OUTPUT_GAIN = 0.01
 """Gain of the last layer's initial weights: predictions start near the initial estimate."""
@@ -32,17 +35,17 @@ class TransformerHead(nn.Module):
         super().__init__()
         hidden = hidden_width(spec, config)
         self.iterations = config.iterations
-        self.context_norm = nn.LayerNorm(spec.token_width)
-        self.context = nn.Linear(spec.token_width, hidden)
         self.pooled_norm = nn.LayerNorm(spec.num_features)
         self.pooled = nn.Linear(spec.num_features, hidden)
-        encoding = sinusoidal_encoding(spec.grid, hidden)
+        encoding = sinusoidal_encoding(spec.grid, spec.token_width)
         self.register_buffer("positions", encoding, persistent=False)
         self.queries = nn.Parameter(torch.randn(config.queries, hidden) * _QUERY_SPREAD)
-        self.feedback = nn.Linear(total, hidden)
-        self.layers = nn.ModuleList(DecoderLayer(hidden, config) for _ in range(config.depth))
+        self.feedback = ReusedLinear(total, hidden)
+        self.layers = nn.ModuleList(
+            DecoderLayer(hidden, spec.token_width, config) for _ in range(config.depth)
+        )
         self.output_norm = nn.LayerNorm(hidden)
-        self.output = nn.Linear(config.queries * hidden, total)
+        self.output = ReusedLinear(config.queries * hidden, total)
         nn.init.xavier_uniform_(self.feedback.weight, gain=FEEDBACK_GAIN)
         nn.init.xavier_uniform_(self.output.weight, gain=OUTPUT_GAIN)
         nn.init.zeros_(self.output.bias)
@@ -52,23 +55,31 @@ class TransformerHead(nn.Module):
     ) -> Float[Tensor, "batch total"]:
         """Return the estimate after the last correction of the initial one."""
         memories = self.memories(features)
+        queries = self.first_queries(features)
         estimate = initial.expand(features.pooled.shape[0], -1)
-        for _ in range(self.iterations):
-            estimate = estimate + self.increment(memories, estimate)
+        with reuse(self, self.iterations):
+            for _ in range(self.iterations):
+                estimate = estimate + self.increment(memories, queries, estimate)
         return estimate
 
     def memories(self, features: Features) -> list[Memory]:
         """Return what every layer sees of the image; it is the same each time."""
-        tokens = normed_linear(features.tokens, self.context_norm, self.context) + self.positions
-        pooled = normed_linear(features.pooled, self.pooled_norm, self.pooled)[:, None]
-        seen = torch.cat([pooled, tokens], dim=1)
+        tokens = features.tokens
+        seen = nn.functional.layer_norm(tokens, tokens.shape[-1:]).add_(self.positions)
         return [layer.look.memory(seen) for layer in self._decoder_layers()]
 
+    def first_queries(self, features: Features) -> Float[Tensor, "batch q d"]:
+        """Return the queries before they are told an estimate."""
+        return self.queries + self.pooled(self.pooled_norm(features.pooled))[:, None]
+
     def increment(
-        self, memories: list[Memory], estimate: Float[Tensor, "batch total"]
+        self,
+        memories: list[Memory],
+        queries: Float[Tensor, "batch q d"],
+        estimate: Float[Tensor, "batch total"],
     ) -> Float[Tensor, "batch total"]:
         """Return the correction of the current estimate, which the queries are told."""
-        queries = self.queries + self.feedback(estimate)[:, None]
+        queries = queries + self.feedback(estimate)[:, None]
         for layer, memory in zip(self._decoder_layers(), memories, strict=True):
             queries = layer(queries, memory)
         return self.output(self.output_norm(queries).flatten(1)).float()
@@ -80,20 +91,20 @@ class TransformerHead(nn.Module):
 class DecoderLayer(nn.Module):
     """Pre-norm: queries exchange (if several), look at the image, think (feed-forward)."""
 
-    def __init__(self, width: int, config: HeadConfig) -> None:
+    def __init__(self, width: int, seen_width: int, config: HeadConfig) -> None:
         super().__init__()
         num_heads, dropout = config.num_heads, config.dropout
         exchange = config.queries > 1
         self.exchange_norm = nn.LayerNorm(width) if exchange else None
-        self.exchange = Attention(width, num_heads) if exchange else None
+        self.exchange = Attention(width, width, num_heads) if exchange else None
         self.look_norm = nn.LayerNorm(width)
-        self.look = Attention(width, num_heads, looks=config.queries * config.iterations)
+        self.look = Attention(width, seen_width, num_heads, config.queries, config.iterations)
         self.think = nn.Sequential(
             nn.LayerNorm(width),
-            nn.Linear(width, 2 * width),
+            ReusedLinear(width, width),
             nn.GELU(),
             nn.Dropout(dropout),
-            nn.Linear(2 * width, width),
+            ReusedLinear(width, width),
         )
         self.dropout = nn.Dropout(dropout)
 

@@ -5,6 +5,7 @@ import torch
 
 from smil_ray.config import HeadConfig
 from smil_ray.errors import ConfigError
+from smil_ray.models.attention import Absorbed
 from smil_ray.models.backbones import BackboneSpec, Features
 from smil_ray.models.heads import HEADS, build_head
 from smil_ray.models.mlp_head import SpatialSummary
@@ -48,6 +49,14 @@ def test_head_tells_where_a_feature_lies(kind, features):
 
 
 @pytest.mark.parametrize("kind", list(HEADS))
+def test_head_heeds_the_pooled_feature(kind, features):
+    head = build(kind).eval()
+    other = Features(features.tokens, features.pooled.flip(1))
+    zero = torch.zeros(TOTAL)
+    assert not torch.allclose(head(features, zero), head(other, zero), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", list(HEADS))
 def test_head_gives_every_parameter_a_gradient(kind, features):
     head = build(kind)
     head(features, torch.zeros(TOTAL)).sum().backward()
@@ -81,8 +90,18 @@ def test_decoder_corrects_another_estimate_otherwise(queries, features):
     first = torch.zeros(2, TOTAL)
     second = first.clone()
     second[:, 3] = 1.0
-    difference = head.increment(memories, first) - head.increment(memories, second)
-    assert difference.abs().max() > 1e-5
+    queries = head.first_queries(features)
+    told_first = head.increment(memories, queries, first)
+    assert (told_first - head.increment(memories, queries, second)).abs().max() > 1e-5
+
+
+@pytest.mark.parametrize("queries", [1, 4])
+def test_decoder_makes_nothing_of_frozen_tokens_that_needs_a_gradient(queries, features):
+    head = build("transformer_decoder", queries=queries, num_heads=1)
+    assert isinstance(head, TransformerHead)
+    for memory in head.memories(features):
+        assert isinstance(memory, Absorbed)
+        assert not memory.seen.requires_grad
 
 
 def test_decoder_with_more_iterations_feeds_each_estimate_back(features):
@@ -91,10 +110,10 @@ def test_decoder_with_more_iterations_feeds_each_estimate_back(features):
     thrice.load_state_dict(once.state_dict())
     assert isinstance(thrice, TransformerHead)
     zero = torch.zeros(TOTAL)
-    memories = thrice.memories(features)
+    memories, queries = thrice.memories(features), thrice.first_queries(features)
     estimate = once(features, zero)
     for _ in range(2):
-        estimate = estimate + thrice.increment(memories, estimate)
+        estimate = estimate + thrice.increment(memories, queries, estimate)
     torch.testing.assert_close(thrice(features, zero), estimate)
     assert not torch.allclose(estimate, 3 * once(features, zero), atol=1e-7)
 

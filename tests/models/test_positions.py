@@ -16,3 +16,10 @@ def test_encoding_of_a_grid_has_distinct_rows_within_one():
     assert encoding.shape == (24, 32)
     assert distances.min() > 0.1
     assert encoding.abs().max() <= 1.0
+
+
+def test_encoding_has_any_width():
+    for width in (3, 20, 577):
+        encoding = sinusoidal_encoding((2, 3), width)
+        assert encoding.shape == (6, width)
+        assert torch.cdist(encoding, encoding).fill_diagonal_(1.0).min() > 1e-3

@@ -1,8 +1,31 @@
-"""Run folders that are made without asking git, for searches with dozens of trials."""
+"""What several tests of searches share: data, a Ray that runs already, quick run folders."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import ray
+from insect_data import write_insects
 
+from smil_ray.orchestration.cluster import start_ray
+from smil_ray.orchestration.tune_job import SLOTS
+from smil_ray.orchestration.tune_resources import TRIAL_SLOT
 from smil_ray.tracking import run_dir
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of insects."""
+    return write_insects(tmp_path_factory.mktemp("data") / "insects.h5")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Ray that outlives the drivers that use it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SMIL_RAY_CACHE", str(tmp_path_factory.mktemp("caches")))
+        with start_ray("local", num_cpus=2, resources={TRIAL_SLOT: SLOTS}):
+            yield ray.get_runtime_context().gcs_address
 
 
 @pytest.fixture

@@ -3,13 +3,10 @@
 import random
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
-from insect_data import write_insects
 from sweep_kills import (
     METRIC,
     PATIENCE_S,
@@ -26,9 +23,7 @@ from sweep_kills import (
     wait_until_gone,
 )
 
-from smil_ray.orchestration.cluster import start_ray
-from smil_ray.orchestration.tune_job import SLOTS, run_sweep
-from smil_ray.orchestration.tune_resources import TRIAL_SLOT
+from smil_ray.orchestration.tune_job import run_sweep
 from smil_ray.results.ranking import Leaderboard
 from smil_ray.tracking.run_dir import RunDir
 
@@ -38,20 +33,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_insects(tmp_path_factory.mktemp("data") / "insects.h5")
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Ray that outlives the drivers that use it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SMIL_RAY_CACHE", str(tmp_path_factory.mktemp("caches")))
-        with start_ray("local", num_cpus=2, resources={TRIAL_SLOT: SLOTS}):
-            yield ray.get_runtime_context().gcs_address
 
 
 @pytest.fixture(scope="module")

@@ -4,21 +4,18 @@ import math
 import os
 import signal
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from insect_data import write_insects
 from memory_data import SIZE, TINY
 
 from smil_ray.config_io import sweep_from_dict
 from smil_ray.errors import ConfigError
-from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.search_space import TrialSpec, base_config, list_points, make_trial
-from smil_ray.orchestration.tune_job import SLOTS, SweepHooks, SweepOutcome, run_sweep
+from smil_ray.orchestration.tune_job import SweepHooks, SweepOutcome, run_sweep
 from smil_ray.orchestration.tune_packing import Packer, pack_size
-from smil_ray.orchestration.tune_resources import TRIAL_SLOT, TrialPlan
+from smil_ray.orchestration.tune_resources import TrialPlan
 from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir
 
@@ -29,19 +26,6 @@ ray_test = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_insects(tmp_path_factory.mktemp("data") / "insects.h5")
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SMIL_RAY_CACHE", str(tmp_path_factory.mktemp("caches")))
-        with start_ray("local", num_cpus=2, resources={TRIAL_SLOT: SLOTS}):
-            yield
 
 
 def make_sweep(data: Path | None = None, **settings: Any) -> SweepConfig:
