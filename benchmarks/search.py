@@ -1,11 +1,12 @@
 """How much cheaper is a search over heads on cached features than on a frozen backbone?
 
-Command:   python benchmarks/search.py [--samples 144] [--epochs 5]
+Command:   python benchmarks/search.py [--only epochs|sweep] [--samples 144] [--epochs 5]
 Takes:     about 25 minutes on 2 cores, nearly all of it the frozen backbone
 Expected:  an epoch from the cache at least 20 times as fast as one through vit_base_patch16_224,
            whichever the head. A sweep of 16 trials with cache and packing at least 10 times as
            fast as the same trials one by one without; beyond training less than 5 s a trial.
-Writes:    the section "Search" of benchmarks/RESULTS.md, with machine and commit
+Writes:    the sections "Cached epochs" and "Search" of benchmarks/RESULTS.md, with machine and
+           commit
 """
 
 import argparse
@@ -23,6 +24,7 @@ from geometry import machine, write_section
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.config_io import config_from_dict, sweep_from_dict
+from smil_ray.core.batch import Batch
 from smil_ray.data.synthetic import SynthOptions
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.preprocess_job import preprocess
@@ -48,15 +50,50 @@ HEADS: dict[str, dict] = {
 }
 HEADS_SWEPT = [HEADS["mlp"], HEADS["transformer_decoder, 256 wide"]]
 BATCH_SIZES = (8, 32)
-MEASURED_S = 40.0
-"""No further epoch is begun after this time."""
+ROUNDS = 3
+"""How often the two ways to train take turns, so that a busy spell of the machine hits both."""
+LIVE_S, CACHED_S = 12.0, 6.0
+"""Seconds of a turn, at least."""
 
 
-class Times(NamedTuple):
-    """Seconds for a sample, by the clock and summed over cores."""
+class Timed:
+    """A training whose steps are timed."""
 
-    wall: float
-    cpu: float
+    def __init__(self, parts: Parts, config: Config) -> None:
+        self._device = parts.model.device
+        world = World(device=self._device)
+        state = TrainingState(parts.regressor, config, world)
+        state.start_epoch(0)
+        self._stepper = Stepper(state, parts.objective, config)
+        self._loader, self._sampler = train_loader(parts, config, world)
+        self._batches = self._epochs()
+        self._wall = self._cpu = 0.0
+        self._samples = 0
+        self._step()  # Warm-up.
+
+    def per_sample(self) -> tuple[float, float]:
+        """Return the seconds for a sample by the clock, and summed over cores."""
+        return self._wall / self._samples, self._cpu / self._samples
+
+    def go_on(self, seconds: float) -> None:
+        """Train for this long, at least one step."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        while time.perf_counter() - wall < seconds:
+            self._samples += self._step()
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()
+        self._wall += time.perf_counter() - wall
+        self._cpu += time.process_time() - cpu
+
+    def _step(self) -> int:
+        batch = next(self._batches).to(self._device)
+        self._stepper.take([batch], 0.0, 1e-4)
+        return len(batch.names)
+
+    def _epochs(self) -> Iterator[Batch]:
+        for epoch in itertools.count():
+            self._sampler.set_position(epoch)
+            yield from self._loader
 
 
 class SweepTimes(NamedTuple):
@@ -79,20 +116,29 @@ class SweepTimes(NamedTuple):
 def main() -> None:
     """Measure everything and write the section."""
     parser = argparse.ArgumentParser(description="Time epochs from the feature cache.")
+    parser.add_argument("--only", choices=["epochs", "sweep"], help="one of the two sections")
     parser.add_argument("--samples", type=int, default=144, help="of the timed epochs")
     parser.add_argument("--swept", type=int, default=64, help="samples of the sweep")
     parser.add_argument("--epochs", type=int, default=5, help="of the trials of the sweep")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    with tempfile.TemporaryDirectory() as folder:
-        data = make_data(Path(folder) / "epochs", arguments.samples)
-        lines = measure(data, Path(folder) / "cache")
-        data = make_data(Path(folder) / "sweep", arguments.swept)
-        lines += ["", *sweeps(data, Path(folder), arguments)]
-    text = "\n".join(lines) + "\n"
-    print(text)
-    write_section("Search", text)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if arguments.only != "sweep":
+            data = make_data(folder / "epochs", arguments.samples)
+            write("Cached epochs", measure(data, folder / "cache"))
+        if arguments.only != "epochs":
+            data = make_data(folder / "sweep", arguments.swept)
+            write("Search", sweeps(data, folder, arguments))
+
+
+def write(title: str, lines: list[str]) -> None:
+    """Print a section and write it into the results."""
+    start = f"`python benchmarks/search.py`, {machine()}."
+    text = "\n".join([f"## {title}", "", start, *lines]) + "\n"
+    print(text, flush=True)
+    write_section(title, text)
 
 
 def make_data(folder: Path, samples: int) -> Path:
@@ -106,27 +152,25 @@ def make_data(folder: Path, samples: int) -> Path:
 def measure(data: Path, cache: Path) -> list[str]:
     """Return the section's lines."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    load = os.getloadavg()[0]
     rows = []
     for head, size in itertools.product(HEADS, BATCH_SIZES):
-        live = epoch_times(parts_of(settings(data, cache, head, "off", size), device))
-        config = settings(data, cache, head, "fp16", size)
         start = time.perf_counter()
-        parts = parts_of(config, device)
+        cached = Timed(*parts_of(settings(data, cache, head, "fp16", size), device))
         build = time.perf_counter() - start
-        cached = epoch_times(parts)
+        live = Timed(*parts_of(settings(data, cache, head, "off", size), device))
+        for _ in range(ROUNDS):
+            live.go_on(LIVE_S)
+            cached.go_on(CACHED_S)
+        (wall, cpu), (cached_wall, cached_cpu) = live.per_sample(), cached.per_sample()
         rows.append(
-            f"| {head} | {size} | {1 / live.wall:.2f} | {1 / cached.wall:.1f} "
-            f"| {live.wall / cached.wall:.1f} | {live.cpu / cached.cpu:.1f} | {build:.1f} |"
+            f"| {head} | {size} | {1 / wall:.2f} | {1 / cached_wall:.1f} "
+            f"| {wall / cached_wall:.1f} | {cpu / cached_cpu:.1f} | {build:.1f} |"
         )
         print(rows[-1], flush=True)
     return [
-        "## Search",
-        "",
-        f"`python benchmarks/search.py`, {machine()}, device {device}, load average {load:.1f}.",
-        f"{BACKBONE}, frozen, random weights; training steps without validation; fp16 features. "
-        "The cpu ratio is of time summed over cores, which other load changes little;",
-        "with a load average over 1 at the start, clock times mean little.",
+        f"{BACKBONE}, frozen, random weights, device {device}; training steps without validation; "
+        f"fp16 features. The two ways take turns {ROUNDS} times; means of all steps. The cpu "
+        "ratio is of time summed over cores, which other load changes little.",
         "",
         "| head | batch | samples/s, live backbone | samples/s, cache | ratio | cpu ratio "
         "| open or build cache s |",
@@ -155,35 +199,6 @@ def parts_of(config: Config, device: torch.device) -> tuple[Parts, Config]:
     model = SmilModel.builtin()
     parts = assemble(config, open_data(config, model), model, device)
     return with_cached_features(parts, config, device), config
-
-
-def epoch_times(run: tuple[Parts, Config], epochs: int = 5) -> Times:
-    """Return the shortest times of a training epoch, by the clock and by the cores."""
-    parts, config = run
-    device = parts.model.device
-    world = World(device=device)
-    state = TrainingState(parts.regressor, config, world)
-    state.start_epoch(0)
-    stepper = Stepper(state, parts.objective, config)
-    loader, sampler = train_loader(parts, config, world)
-    times: list[Times] = []
-    began = time.perf_counter()
-    for epoch in range(epochs):
-        sampler.set_position(epoch)
-        batches: Iterator = iter(loader)
-        stepper.take([next(batches).to(device)], 0.0, 1e-4)  # Warm-up.
-        wall, cpu = time.perf_counter(), time.process_time()
-        samples = 0
-        for batch in batches:
-            stepper.take([batch.to(device)], 0.0, 1e-4)
-            samples += len(batch.names)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - wall
-        times.append(Times(seconds / samples, (time.process_time() - cpu) / samples))
-        if time.perf_counter() - began > MEASURED_S:
-            break
-    return Times(min(found.wall for found in times), min(found.cpu for found in times))
 
 
 def sweeps(data: Path, folder: Path, arguments: argparse.Namespace) -> list[str]:

@@ -73,10 +73,10 @@ class BackboneSpec:
         return self.grid[0] * self.grid[1]
 
     def unpack(self, packed: Float[Tensor, "batch width"]) -> Features:
-        """Return the features of rows that `Features.packed` made."""
+        """Return the features, in float32, of rows that `Features.packed` made."""
         split = self.n_tokens * self.token_width
-        tokens = packed[:, :split].unflatten(1, (self.n_tokens, self.token_width))
-        return Features(tokens, packed[:, split:])
+        tokens = packed[:, :split].float().unflatten(1, (self.n_tokens, self.token_width))
+        return Features(tokens, packed[:, split:].float())
 
 
 @lru_cache(maxsize=64)

@@ -131,11 +131,9 @@ def forward(state: TrainingState, network: Any, batch: Batch) -> SmilParams:
 
     Where a batch has cached features, the backbone does not run.
     """
-    image, tokens = batch.image, batch.tokens
-    if tokens is not None:
-        image, tokens = None, tokens.float()
+    image = batch.image if batch.tokens is None else None
     with state.precision.autocast():
-        params: SmilParams = network(image, tokens=tokens, intrinsics=batch.intrinsics)
+        params: SmilParams = network(image, tokens=batch.tokens, intrinsics=batch.intrinsics)
     return params.map(lambda value: value.float())
 
 
