@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from smil_ray.models.reuse import Reused, ReusedLinear
 
+HEAD_WIDTH = 64
+"""A head has no more channels than this, as in HMR 2.0 (Goel et al. 2023)."""
+
 
 class Spread(NamedTuple):
     """Keys and values of tokens, by head."""
@@ -36,7 +39,7 @@ Memory = Spread | Absorbed
 
 
 class Attention(nn.Module):
-    """Multi-head attention, Vaswani et al. 2017.
+    """Multi-head attention, Vaswani et al. 2017, with heads of `width / num_heads` channels or 64.
 
     Args:
         width: Width of queries.
@@ -58,11 +61,12 @@ class Attention(nn.Module):
         self.num_heads = num_heads
         self.rounds = rounds
         self.is_absorbed = queries is not None and 2 * queries * rounds * num_heads <= width
-        self.query = ReusedLinear(width, width)
+        inner = num_heads * min(HEAD_WIDTH, width // num_heads)
+        self.query = ReusedLinear(width, inner)
         # A bias would add the same to a query's scores of all tokens, which softmax ignores.
-        self.key = nn.Linear(seen_width, width, bias=False)
-        self.value = nn.Linear(seen_width, width)
-        self.output = ReusedLinear(width, width)
+        self.key = nn.Linear(seen_width, inner, bias=False)
+        self.value = nn.Linear(seen_width, inner)
+        self.output = ReusedLinear(inner, width)
 
     def memory(self, seen: Float[Tensor, "batch t c"]) -> Memory:
         """Return what `forward` needs of the tokens; it is the same in every round."""

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from smil_ray.models import attention as module
 from smil_ray.models.attention import Absorbed, Attention
 
 BATCH, TOKENS, WIDTH, SEEN_WIDTH, HEADS = 2, 7, 16, 12, 4
@@ -29,6 +30,24 @@ def test_fewer_looks_than_the_tokens_are_wide_are_absorbed():
     assert Attention(768, 768, 8, queries=8, rounds=3).is_absorbed
     assert not Attention(256, 768, 8, queries=8, rounds=3).is_absorbed
     assert not Attention(256, 768, 8).is_absorbed
+
+
+def test_heads_are_as_wide_as_they_share_the_width_but_at_most_64():
+    for width, expected in ((256, 256), (512, 512), (768, 512), (1024, 512)):
+        made = Attention(width, 96, 8)
+        assert made.query.weight.shape == (expected, width)
+        assert made.key.weight.shape == made.value.weight.shape == (expected, 96)
+        assert made.output.weight.shape == (width, expected)
+
+
+@pytest.mark.parametrize("queries", [1, 3])
+def test_both_ways_are_equal_with_narrow_heads(queries, monkeypatch):
+    monkeypatch.setattr(module, "HEAD_WIDTH", 3)
+    asked, seen = inputs(queries)
+    spread, absorbed = (attention(is_absorbed=way) for way in (False, True))
+    assert spread.query.weight.shape == (3 * HEADS, WIDTH)
+    found, expected = (made(asked, made.memory(seen)) for made in (absorbed, spread))
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("is_absorbed", [False, True])
