@@ -8,9 +8,11 @@ Command:  python experiments/tune_heads.py
           With a frozen backbone its features are computed once, for all trials, and the trials
           train side by side in one process.
 Needs:    two CPU cores and about 8 minutes for the embedded data.
-Expect:   a decoder in the first place by the pose error, at a little more time; but a fitting
-          learning rate (about 1e-3) matters more than the kind of head, and at more than 1.5e-3
-          neither learns. 39 held-out samples and one seed: see the report's intervals.
+Expect:   a decoder in the first place by the pose error, at a little more time: 18.5 % of body
+          length after 20 epochs where the mean pose has 25 %, and 16 % after the last training.
+          A fitting learning rate (about 1e-3) matters as much as the kind of head: too far from
+          it neither has learnt much by then. 39 held-out samples and one seed: see the report's
+          intervals.
 """
 
 import sys
