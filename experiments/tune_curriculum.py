@@ -5,10 +5,10 @@ Question: constant weights, 3D keypoints later, or parameters first: which order
 Command:  python experiments/tune_curriculum.py
           python experiments/tune_curriculum.py --data my_animals.h5 --set train.epochs=60
 Needs:    two CPU cores and about 8 minutes for the embedded data.
-Expect:   constant weights first, 3D keypoints later behind them by more than the seeds differ,
-          parameters first last and with the largest spread. Trials are compared by their pose
-          error and never by their own weighted loss, which would call the curriculum with the
-          smallest weights the best.
+Expect:   constant weights first (18.7 and 19.5 % of body length), parameters first close behind
+          (19.7 and 19.8), 3D keypoints later last by more than the seeds differ (22.7 and 23.7).
+          Trials are compared by their pose error and never by their own weighted loss, which
+          would call the curriculum with the smallest weights the best.
 """
 
 import sys
