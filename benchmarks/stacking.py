@@ -93,7 +93,8 @@ def in_turn(heads: list[nn.Module], features: Features) -> Callable[[], None]:
 
 def stacked(heads: list[nn.Module], features: Features) -> Callable[[], None]:
     """Return a step of one network whose weights are those of all heads, stacked."""
-    weights, buffers = stack_module_state(heads)
+    weights, _ = stack_module_state(heads)
+    buffers = dict(heads[0].named_buffers())  # The same in all heads.
     weights = {name: value.detach().requires_grad_() for name, value in weights.items()}
     plan = copy.deepcopy(heads[0]).to("meta")
     optimizer = torch.optim.AdamW(list(weights.values()))
@@ -102,7 +103,7 @@ def stacked(heads: list[nn.Module], features: Features) -> Callable[[], None]:
     def forward(own: dict[str, Tensor], fixed: dict[str, Tensor]) -> Tensor:
         return functional_call(plan, (own, fixed), (features, initial))
 
-    forward_all = vmap(forward)
+    forward_all = vmap(forward, in_dims=(0, None))
 
     def step() -> None:
         optimizer.zero_grad()
