@@ -39,7 +39,7 @@ Memory = Spread | Absorbed
 
 
 class Attention(nn.Module):
-    """Multi-head attention, Vaswani et al. 2017, with heads of `width / num_heads` channels or 64.
+    """Multi-head attention, Vaswani et al. 2017, its heads at most 64 channels wide.
 
     Args:
         width: Width of queries.
@@ -91,14 +91,17 @@ class Attention(nn.Module):
         self, asked: Float[Tensor, "batch h q e"], memory: Absorbed
     ) -> Float[Tensor, "batch h q e"]:
         """Return the weighted sums of values; nothing of the size of keys or values is made."""
-        batch, queries = asked.shape[0], asked.shape[2]
-        asked = (asked * asked.shape[-1] ** -0.5).transpose(0, 1).flatten(1, 2)
-        asked = memory.key(asked).unflatten(1, (batch, queries)).transpose(0, 1)
+        asked = _by_head(asked * asked.shape[-1] ** -0.5, memory.key)
         scores = asked.flatten(1, 2) @ memory.seen.transpose(1, 2)
         found = scores.softmax(dim=-1) @ memory.seen
-        found = found.unflatten(1, (self.num_heads, queries)).transpose(0, 1).flatten(1, 2)
-        found = memory.value(found).unflatten(1, (batch, queries)).transpose(0, 1)
+        found = _by_head(found.unflatten(1, (self.num_heads, -1)), memory.value)
         return found + self.value.bias.unflatten(0, (self.num_heads, 1, -1))
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+def _by_head(x: Float[Tensor, "batch h q k"], matrix: Reused) -> Float[Tensor, "batch h q m"]:
+    """Return the products of all pictures' queries with each head's matrix."""
+    rows = x.transpose(0, 1).flatten(1, 2)
+    return matrix(rows).unflatten(1, (x.shape[0], -1)).transpose(0, 1)

@@ -65,7 +65,7 @@ def reuse(module: nn.Module, uses: int) -> Iterator[None]:
     """Let every `ReusedLinear` of a module have one gradient for its uses within this block."""
     layers = [layer for layer in module.modules() if isinstance(layer, ReusedLinear)]
     try:
-        for layer in layers if uses > 1 else []:
+        for layer in layers:
             layer._reused = Reused(layer.weight.T, uses)
         yield
     finally:
