@@ -1,16 +1,22 @@
 """Commands on caches of backbone features: cache ls, cache build, cache rm."""
 
 import argparse
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from smil_ray.cli_arguments import Commands, add_command, count, count_or_zero, positive
 from smil_ray.cli_progress import progress_bar
 from smil_ray.errors import ConfigError
+
+if TYPE_CHECKING:
+    from smil_ray.data.features_folder import CacheEntry
 
 
 def add_commands(commands: Commands) -> None:
@@ -63,22 +69,22 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from smil_ray.data.features_folder import GB, cache_root, list_caches
+    from smil_ray.data.features_folder import cache_root, list_caches
 
     root = cache_root(arguments.dir)
     entries = list_caches(root)
     table = Table(title=f"feature caches in {root}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("name", "samples", "views", "px", "type", "GB", "last used", "done"):
+    for heading in ("name", "samples", "views", "px", "type", "size", "last used", "done"):
         table.add_column(heading, no_wrap=heading == "name")
     for entry in entries:
         key = entry.key
         used = datetime.fromtimestamp(entry.used).astimezone()
         done = "yes" if entry.complete else "no"
-        values = (key.samples, key.views, key.input_size, key.precision, f"{entry.bytes / GB:.3g}")
+        values = (key.samples, key.views, key.input_size, key.precision, decimal(entry.bytes))
         table.add_row(entry.folder.name, *map(str, values), f"{used:%Y-%m-%d}", done)
     console = Console()
     console.print(table)
-    console.print(f"{len(entries)} caches, {sum(e.bytes for e in entries) / GB:.3g} GB")
+    console.print(_summary(entries))
     return 0
 
 
@@ -108,12 +114,12 @@ def _build(arguments: argparse.Namespace) -> int:
     how = f"{report.seconds:.1f} s" if report.workers else "was there already"
     for folder in report.folders:
         console.print(str(folder), soft_wrap=True)
-    console.print(f"{report.rows} rows, {report.bytes / 1e9:.3g} GB, {how}")
+    console.print(f"{report.rows} rows, {decimal(report.bytes)}, {how}")
     return 0
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    from smil_ray.data.features_folder import GB, cache_root, list_caches, remove_cache
+    from smil_ray.data.features_folder import cache_root, list_caches, remove_cache
 
     root = cache_root(arguments.dir)
     entries = list_caches(root)
@@ -133,6 +139,11 @@ def _remove(arguments: argparse.Namespace) -> int:
         raise ConfigError("No cache to remove", remedy="give a NAME, --incomplete or --all")
     for entry in chosen.values():
         remove_cache(entry)
-    freed = sum(entry.bytes for entry in chosen.values())
-    Console().print(f"removed {len(chosen)} caches, {freed / GB:.3g} GB")
+    Console().print(f"removed {_summary(chosen.values())}")
     return 0
+
+
+def _summary(entries: "Collection[CacheEntry]") -> str:
+    noun = "cache" if len(entries) == 1 else "caches"
+    size = decimal(sum(entry.bytes for entry in entries))
+    return f"{len(entries)} {noun}, {size}"
