@@ -86,6 +86,12 @@ def _add_synth(commands: Commands) -> None:
         help="from above: how far the head may point away from the picture's top (default 180)",
     )
     synth.add_argument(
+        "--pose-range",
+        type=float,
+        default=1.0,
+        help="factor of the joint angles; 1 is as wide as replicAnt, 0.4 hardly moves (default 1)",
+    )
+    synth.add_argument(
         "--subjects", type=count, default=1, help="most animals a picture (default 1)"
     )
     synth.add_argument("--num-workers", type=count, help="processes (default: one a core)")
@@ -207,6 +213,7 @@ def _synth(arguments: argparse.Namespace) -> int:
         least_fill=arguments.least_fill,
         lowest_view_deg=arguments.lowest_view_deg,
         subjects=arguments.subjects,
+        pose_range=arguments.pose_range,
     )
     workers = arguments.num_workers or os.cpu_count() or 1
     with progress_bar("rendering") as update:

@@ -67,12 +67,18 @@ class ModelArrays:
             return self.rest_joints
         return self.regressed(self.v_template)
 
-    def content_hash(self) -> str:
-        """Return a SHA-256 of everything but the name, equal for a .pkl and its .npz form."""
+    def content_hash(self, *, with_limits: bool = False) -> str:
+        """Return a SHA-256 of what parameters and labels mean, equal for a .pkl and its .npz form.
+
+        The name is not part of it, and the joint limits only on demand: they say which poses are
+        usual, and a pose means the same whatever they are.
+        """
         digest = hashlib.sha256(b"smil-model-1")
         digest.update(repr((self.skeleton.joint_names, self.skeleton.parents)).encode())
         for field in fields(self):
             value = getattr(self, field.name)
+            if field.name == "joint_limits" and not with_limits:
+                continue
             if isinstance(value, np.ndarray):
                 digest.update(f"{field.name}{value.shape}".encode())
                 little = "<i8" if value.dtype.kind == "i" else "<f8"

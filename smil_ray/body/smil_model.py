@@ -178,6 +178,14 @@ class SmilModel:
         """SHA-256 of the model's content, the same for a .pkl and the .npz made from it."""
         return self.source.content_hash()
 
+    def matches(self, content_hash: str) -> bool:
+        """Return whether labels made with the model of that hash mean the same with this one.
+
+        Hashes of earlier versions, which covered the joint limits, are recognised.
+        """
+        known = builtin_insect.EARLIER_HASHES.get(content_hash, content_hash)
+        return known in (self.content_hash, self.source.content_hash(with_limits=True))
+
     def with_shape(
         self,
         betas: Float[Tensor, "*batch n_betas"],

@@ -72,6 +72,8 @@ class SynthOptions(Settings):
         largest_turn_deg: How far, from above, the head may point away from the picture's top.
         lowest_view_deg: Least elevation of the camera above the animal; 60: from above only.
         subjects: Most animals in a picture; the first is the one that the camera frames.
+        pose_range: Factor of the joint angles. 1 is as wide as replicAnt's poses; 0.4 moves
+            hardly.
         jpeg_quality: 1-100.
     """
 
@@ -89,6 +91,7 @@ class SynthOptions(Settings):
     largest_turn_deg: Annotated[float, Field(ge=0.0, le=180.0)] = 180.0
     lowest_view_deg: Annotated[float, Field(ge=LOWEST_VIEW_DEG, le=85.0)] = LOWEST_VIEW_DEG
     subjects: Annotated[int, Field(ge=1, le=10)] = 1
+    pose_range: Annotated[float, Field(ge=0.0, le=2.0)] = 1.0
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 92
 
     @field_validator("name")
@@ -170,7 +173,7 @@ def draw_scene(
     scene_rng: Generator, look_rng: Generator, studio: Studio, options: SynthOptions
 ) -> tuple[list[PosedAnimal], CameraTruth]:
     """Return animals and a camera that frames the first; none is too near the lens."""
-    first = draw_animal(scene_rng, studio.anatomy)
+    first = draw_animal(scene_rng, studio.anatomy, pose_range=options.pose_range)
     animals = [pose_animal(studio, first, look_rng)]
     camera = draw_camera(
         scene_rng,
@@ -188,7 +191,8 @@ def draw_scene(
     for _ in range(_MAX_ATTEMPTS * (wanted - 1)):
         if len(animals) == wanted:
             break
-        other = pose_animal(studio, draw_animal(scene_rng, studio.anatomy, beside=first), look_rng)
+        drawn = draw_animal(scene_rng, studio.anatomy, beside=first, pose_range=options.pose_range)
+        other = pose_animal(studio, drawn, look_rng)
         if camera.to_camera(other.vertices)[:, 2].min() > NEAREST:
             animals.append(other)
     return animals, camera

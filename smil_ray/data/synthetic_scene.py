@@ -80,8 +80,21 @@ def default_limits(n_joints: int) -> Float[np.ndarray, "n_joints 3 2"]:
     return np.tile(np.array([-_DEFAULT_LIMIT, _DEFAULT_LIMIT]), (n_joints, 3, 1))
 
 
-def draw_animal(rng: Generator, anatomy: Anatomy, beside: AnimalDraw | None = None) -> AnimalDraw:
-    """Return a random animal, somewhere in the world or `beside` another one on its ground."""
+def draw_animal(
+    rng: Generator,
+    anatomy: Anatomy,
+    beside: AnimalDraw | None = None,
+    *,
+    pose_range: float = 1.0,
+) -> AnimalDraw:
+    """Return a random animal, somewhere in the world or `beside` another one on its ground.
+
+    Args:
+        rng: Source of randomness.
+        anatomy: The body model.
+        beside: Another animal, near which this one stands.
+        pose_range: Factor of all joint angles, which stay within their limits.
+    """
     z = rng.standard_normal(len(anatomy.shape_mean))
     tilt = rng.normal(0.0, math.radians(10.0), 2)
     if rng.random() < 0.06:  # Climbing or fallen over.
@@ -94,7 +107,7 @@ def draw_animal(rng: Generator, anatomy: Anatomy, beside: AnimalDraw | None = No
         trans = beside.trans + away * np.array([math.cos(angle), math.sin(angle), 0.0])
     return AnimalDraw(
         global_rot=(heading * Rotation.from_euler("xy", tilt)).as_rotvec(),
-        joint_rot=_draw_pose(rng, anatomy),
+        joint_rot=_draw_pose(rng, anatomy, pose_range),
         betas=anatomy.shape_mean + anatomy.shape_root @ np.clip(0.8 * z, -2.0, 2.0),
         scale_weights=_draw_scale_weights(rng, anatomy),
         trans_weights=_draw_trans_weights(rng, anatomy),
@@ -178,7 +191,7 @@ def draw_light(rng: Generator) -> LightDraw:
     )
 
 
-def _draw_pose(rng: Generator, anatomy: Anatomy) -> np.ndarray:
+def _draw_pose(rng: Generator, anatomy: Anatomy, pose_range: float) -> np.ndarray:
     """Axis-angle of all joints but the root: smooth along chains, legs in a walking rhythm."""
     names = anatomy.skeleton.joint_names
     activity = rng.uniform(0.3, 1.0)
@@ -194,7 +207,7 @@ def _draw_pose(rng: Generator, anatomy: Anatomy) -> np.ndarray:
         effort[joint] = activity * own + inherited
         if kind == "l":
             effort[joint] += 0.3 * activity * math.sin(phase + _gait_phase(names[joint]))
-    effort = np.clip(effort, -1.0, 1.0)
+    effort = np.clip(pose_range * np.clip(effort, -1.0, 1.0), -1.0, 1.0)
     low, high = anatomy.joint_limits[..., 0], anatomy.joint_limits[..., 1]
     rest = np.clip(0.0, low, high)
     pose = rest + np.where(effort > 0.0, effort * (high - rest), effort * (rest - low))

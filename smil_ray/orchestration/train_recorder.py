@@ -134,7 +134,8 @@ def check_same_data(resume: Checkpoint | None, parts: Parts) -> None:
         ("model_hash", parts.model.content_hash),
     ):
         expected = resume.meta[name]
-        if found != expected:
+        same = parts.model.matches(expected) if name == "model_hash" else found == expected
+        if not same:
             raise CheckpointError(
                 f"Run {resume.path.parents[1]} cannot go on: its {name} differs",
                 expected=expected,

@@ -111,7 +111,7 @@ def load_regressor(
 def _open_model(config: Config, meta: dict[str, Any], model: SmilModel | None) -> SmilModel:
     """Return the body model of a checkpoint after making sure that it is still the same."""
     model = model or SmilModel.open(config.body.model)
-    if model.content_hash != meta["model_hash"]:
+    if not model.matches(meta["model_hash"]):
         raise CheckpointError(
             f"body.model {config.body.model}",
             expected=f"the model {meta['model_name']} that the network was trained with",

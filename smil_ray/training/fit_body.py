@@ -40,7 +40,7 @@ def body_model_of(data: Path) -> str:
         found = SmilModel.open(place)
     except ModelFileError as error:
         raise _lost(data, facts["model_name"], str(error)) from error
-    if found.content_hash != facts["model_hash"]:
+    if not found.matches(facts["model_hash"]):
         raise _lost(data, facts["model_name"], f"another model in {place}")
     return place
 

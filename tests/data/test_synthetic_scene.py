@@ -42,6 +42,19 @@ def test_poses_stay_inside_joint_limits_and_use_them(studio: Studio) -> None:
     assert (np.ptp(poses, axis=0)[movable] > 0.4 * (high - low)[movable]).mean() > 0.8
 
 
+def test_joint_angles_are_as_wide_as_replicants_and_shrink_with_the_range(studio: Studio) -> None:
+    def mean_angle_deg(pose_range: float) -> float:
+        draws = [
+            draw_animal(default_rng(i), studio.anatomy, pose_range=pose_range) for i in range(60)
+        ]
+        angles = np.linalg.norm(np.stack([draw.joint_rot for draw in draws]), axis=-1)
+        return float(np.degrees(angles).mean())
+
+    assert 23.0 < mean_angle_deg(1.0) < 40.0
+    assert 6.0 < mean_angle_deg(0.4) < 12.0
+    assert mean_angle_deg(0.0) == 0.0
+
+
 def test_bone_scales_and_shifts_stay_small(studio: Studio) -> None:
     anatomy = studio.anatomy
     for seed in range(40):
