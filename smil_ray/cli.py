@@ -16,12 +16,22 @@ from smil_ray import (
     cli_data,
     cli_inspect,
     cli_model,
+    cli_preprocess,
     cli_results,
     cli_runs,
 )
 from smil_ray.cli_exit import exit_code
 
-MODULES = (cli_data, cli_cache, cli_inspect, cli_model, cli_results, cli_compare, cli_runs)
+MODULES = (
+    cli_data,
+    cli_preprocess,
+    cli_cache,
+    cli_inspect,
+    cli_model,
+    cli_results,
+    cli_compare,
+    cli_runs,
+)
 EPILOG = """\
 from images to a trained network:
   smil-ray synth demo_data --samples 400          make a data set in replicAnt's format

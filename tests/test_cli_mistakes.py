@@ -46,6 +46,9 @@ def place(tmp_path: Path, insect_file: Path, insect_run: Path) -> Place:
 
 
 CASES = {
+    "preprocess {umlauts} {new} --crops-per-sample 2": "--crop bbox",
+    "preprocess {umlauts} {new} --crop bbox --crop-margin 0.5 0.2": "the first is the smaller",
+    "preprocess {umlauts} {new} --crop bbox --crop-margin -1 0.2": "greater than or equal to 0",
     "doctor {empty}": "no replicAnt annotation",
     "doctor {new}": "no such folder; expected a replicAnt data set; found nothing",
     "doctor {data}": "no such folder; expected a replicAnt data set; found a file",

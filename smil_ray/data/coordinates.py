@@ -17,6 +17,8 @@ from scipy.spatial.transform import Rotation
 UNITS_PER_CM = 0.1
 """Model units per Unreal centimetre."""
 MIRROR_X = np.array([-1.0, 1.0, 1.0])
+LEAST_SIDE = 16
+"""Side of the smallest square that is cut out of a picture, native pixels."""
 _FLIP_LOCAL = np.array([-1.0, 1.0, -1.0])  # My R My, on the rotation vector.
 _HALF_TURN_Z = np.diag([-1.0, -1.0, 1.0])
 
@@ -162,13 +164,11 @@ class Window:
         return cls((width - side) // 2, (height - side) // 2, side)
 
     @classmethod
-    def around(
-        cls, low: Float[np.ndarray, "2"], high: Float[np.ndarray, "2"], margin: float
-    ) -> "Window":
-        """Return the square around a box (px), `margin` times its longer side larger."""
-        side = max(int(np.ceil((high - low).max() * (1.0 + margin))), 16)
-        corner = np.round((low + high - side) / 2.0).astype(int)
-        return cls(int(corner[0]), int(corner[1]), side)
+    def centred(cls, centre: Float[np.ndarray, "2"], side: float) -> "Window":
+        """Return the square around a point (px), on whole pixels and of `LEAST_SIDE` or more."""
+        whole = max(int(np.ceil(side)), LEAST_SIDE)
+        corner = np.round(centre - whole / 2.0).astype(int)
+        return cls(int(corner[0]), int(corner[1]), whole)
 
     def points(self, points_px: Float[np.ndarray, "*axes 2"]) -> Float[np.ndarray, "*axes 2"]:
         """Return native pixel positions as fractions of the window."""

@@ -13,22 +13,20 @@ from jaxtyping import Bool, Float, UInt8
 from smil_ray.core.batch import Sample
 from smil_ray.data import coordinates, image_io
 from smil_ray.data.coordinates import Window
+from smil_ray.data.crop import CropConfig, animal_box, crop_names, crop_windows, mask_corners
 from smil_ray.data.filters import SampleError
 from smil_ray.data.replicant_files import Entry, find_entries
-from smil_ray.data.replicant_json import RawFrame, RawSubject, read_frame
+from smil_ray.data.replicant_json import RawSubject, read_frame
 from smil_ray.data.replicant_labels import (
     MAX_REPROJECTION_PX,
     BodyFacts,
-    CameraLabels,
     SubjectLabels,
-    camera_labels,
     subject_labels,
 )
+from smil_ray.data.replicant_scene import Scene
 
 __all__ = ["Entry", "ReadOptions", "ReadResult", "find_entries", "read_samples"]
 
-BBOX_MARGIN = 0.2
-"""A crop is this share of the bounding box's longer side larger than the box."""
 _UNFORESEEN = (OSError, ValueError, LookupError, TypeError, ArithmeticError, cv2.error)
 MASK_MARGIN, MASK_MARGIN_PX, MASK_OUTSIDE = 0.15, 5.0, 0.1
 """Room around the keypoints' box (share of its longer side, px) and the share of mask beyond."""
@@ -40,13 +38,13 @@ class ReadOptions:
 
     Attributes:
         size: Side of the square picture in pixels; None keeps the native size (padded square).
-        crop: `none` keeps the whole frame, `bbox` cuts a square around the subject.
+        crop: Whether and how squares around each subject are cut out.
         mask_dilation: Radius in native pixels by which the mask grows (0: as it is).
         ignored_joints: Joints that never count as visible.
     """
 
     size: int | None = None
-    crop: str = "none"
+    crop: CropConfig = field(default_factory=CropConfig)
     mask_dilation: int = 0
     ignored_joints: tuple[str, ...] = ()
 
@@ -75,9 +73,10 @@ def read_samples(entry: Entry, model: BodyFacts, options: ReadOptions | None = N
         SampleError: The entry cannot be used, or none of its subjects can (the first's error).
             One file must not stop a job, so what nobody foresaw is `unexpected`.
     """
-    ignored = model.skeleton.mask((options or ReadOptions()).ignored_joints)
+    chosen = options or ReadOptions()
+    model.skeleton.mask(chosen.ignored_joints)  # A mistake in a setting is no sample's fault.
     try:
-        return _read(entry, model, options or ReadOptions(), ignored)
+        return _read(entry, model, chosen)
     except SampleError:
         raise
     except _UNFORESEEN as error:
@@ -85,113 +84,95 @@ def read_samples(entry: Entry, model: BodyFacts, options: ReadOptions | None = N
         raise SampleError("unexpected", text) from error
 
 
-def _read(
-    entry: Entry, model: BodyFacts, options: ReadOptions, ignored: Bool[np.ndarray, " n_joints"]
-) -> ReadResult:
+def _read(entry: Entry, model: BodyFacts, options: ReadOptions) -> ReadResult:
     if entry.duplicate_of is not None:
         raise SampleError(
             "duplicate_name", f"{entry.json_path}: same name as {entry.duplicate_of}"
         )
     frame = read_frame(entry.json_path)
-    scene = _Scene.read(entry, frame, options)
+    scene = Scene.read(entry, frame.camera)
     result = ReadResult([], rejected=list(frame.rejected))
     several = len(frame.subjects) + len(frame.rejected) > 1
-    for subject in frame.subjects:
-        name = entry.name
-        if several:
-            number = subject.subject_id
-            name += f"#{int(number):03d}" if number.isdecimal() else f"#{number}"
+    subjects = []
+    for raw in frame.subjects:
+        name = entry.name + (_number(raw.subject_id) if several else "")
         try:
-            sample, notes = _sample(name, scene, subject, model, ignored)
+            subjects.append(_subject(name, scene, raw, model, options))
         except SampleError as error:
             result.rejected.append(error)
-            continue
-        result.samples.append(sample)
-        result.notes.extend(notes)
-        covered = None if sample.mask is None else float(sample.mask.mean()) / 255.0
-        result.coverage.append(covered)
-    if not result.samples:
+    if not subjects:
         raise result.rejected[0]
+    picture, scale = scene.decode([w for s in subjects for w in s.windows], options.size)
+    for subject in subjects:
+        result.notes.extend(subject.labels.notes)
+        names = crop_names(subject.name, options.crop)
+        for name, window in zip(names, subject.windows, strict=True):
+            image = image_io.cut(picture, window, options.size, scale=scale)
+            sample = _sample(name, scene, subject, window, image)
+            result.samples.append(sample)
+            covered = None if sample.mask is None else float(sample.mask.mean()) / 255.0
+            result.coverage.append(covered)
     return result
 
 
+def _number(subject_id: str) -> str:
+    return f"#{int(subject_id):03d}" if subject_id.isdecimal() else f"#{subject_id}"
+
+
 @dataclass(frozen=True)
-class _Scene:
-    """Picture, mask and camera of a frame; `scale`: decoded pixels per native pixel."""
+class _Subject:
+    """One animal of a frame in the native picture, and the squares to cut out for it."""
 
-    entry: Entry
-    options: ReadOptions
-    camera: CameraLabels
-    size_px: tuple[int, int]
-    picture: UInt8[np.ndarray, "h w 3"]
-    scale: float
-    ids: UInt8[np.ndarray, "mask_h mask_w"] | None
-
-    @classmethod
-    def read(cls, entry: Entry, frame: RawFrame, options: ReadOptions) -> "_Scene":
-        """Read the files of an entry; see `read_samples` for errors."""
-        if entry.image_path is None:
-            raise SampleError("image_missing", f"{entry.json_path}: no picture beside it")
-        data = image_io.read_bytes(entry.image_path)
-        label = entry.image_path.name
-        width, height = image_io.picture_size(data, label)
-        camera = camera_labels(frame.camera, width, height, entry.json_path.name)
-        windows = [_window(subject, (width, height), options) for subject in frame.subjects]
-        smallest = min((w for w in windows if w), key=lambda w: w.side, default=None)
-        reduction = image_io.reduction_for(smallest, options.size) if smallest else 1
-        picture = image_io.decode_rgb(data, label, reduction=reduction)
-        scale = image_io.picture_scale(picture, width)
-        ids = None if entry.mask_path is None else image_io.read_id_mask(entry.mask_path)
-        if ids is not None and ids.shape != (height, width):
-            raise SampleError(
-                "mask_size",
-                f"{entry.json_path.name}: ID mask",
-                expected=f"{width} x {height} like the picture",
-                found=f"{ids.shape[1]} x {ids.shape[0]}",
-            )
-        return cls(entry, options, camera, (width, height), picture, scale, ids)
+    name: str
+    labels: SubjectLabels
+    mask: UInt8[np.ndarray, "h w"] | None
+    seen: Bool[np.ndarray, " n_joints"]
+    windows: list[Window]
 
 
-def _window(raw: RawSubject, size_px: tuple[int, int], options: ReadOptions) -> Window | None:
-    """Return the square to cut out; None when a crop is wanted and nothing is in the frame."""
-    if options.crop == "none":
-        return Window.padded(*size_px)
-    if raw.bounds is not None:
-        low, high = raw.bounds[:2], raw.bounds[2:]
-    elif np.isnan(raw.points_2d).all():
-        return None
-    else:
-        low, high = np.nanmin(raw.points_2d, axis=0), np.nanmax(raw.points_2d, axis=0)
-    low, high = np.maximum(low, 0.0), np.minimum(high, np.array(size_px, dtype=float))
-    return Window.around(low, high, BBOX_MARGIN) if (low < high).all() else None
+def _subject(
+    name: str,
+    scene: Scene,
+    raw: RawSubject,
+    model: BodyFacts,
+    options: ReadOptions,
+) -> _Subject:
+    where = f"{scene.entry.json_path.name}: subject {raw.subject_id}"
+    labels = subject_labels(raw, scene.camera, scene.size_px, model, where)
+    _check_plausible(labels, where)
+    mask = scene.mask(raw.subject_id, options.mask_dilation)
+    if mask is not None:
+        _check_mask(mask, labels, where)
+    ignored = model.skeleton.mask(options.ignored_joints)
+    windows = [Window.padded(*scene.size_px)]
+    if options.crop.mode == "bbox":
+        hidden = ignored | (labels.depth <= 0.0)
+        points = np.where(hidden[:, None], np.nan, labels.points_px)
+        outline = None if mask is None else mask_corners(mask)
+        box = animal_box(points, tuple(model.skeleton.parents), scene.size_px, outline)
+        if box is None:
+            raise SampleError("out_of_frame", f"{where}: nothing of it is inside the frame")
+        windows = crop_windows(box, options.crop, name)
+    seen = _seen(labels, scene.size_px, mask) & ~ignored
+    return _Subject(name, labels, mask, seen, windows)
 
 
 def _sample(
     name: str,
-    scene: _Scene,
-    raw: RawSubject,
-    model: BodyFacts,
-    ignored: Bool[np.ndarray, " n_joints"],
-) -> tuple[Sample, tuple[str, ...]]:
-    where = f"{scene.entry.json_path.name}: subject {raw.subject_id}"
-    labels = subject_labels(raw, scene.camera, scene.size_px, model, where)
-    _check_plausible(labels, where)
-    window = _window(raw, scene.size_px, scene.options)
-    if window is None:
-        raise SampleError("out_of_frame", f"{where}: nothing of it is inside the frame")
-    mask = _subject_mask(scene, raw.subject_id)
-    if mask is not None:
-        _check_mask(mask, labels, where)
+    scene: Scene,
+    subject: _Subject,
+    window: Window,
+    image: UInt8[np.ndarray, "size size 3"],
+) -> Sample:
+    labels, mask = subject.labels, subject.mask
     points = window.points(labels.points_px)
-    seen = _seen(labels, scene.size_px, mask) & ~ignored & _inside(points, (1.0, 1.0))
     intrinsics = window.intrinsics(scene.camera.intrinsics, *scene.size_px)
     present = labels.present | {"camera"} | ({"mask"} if mask is not None else set())
-    size = scene.options.size
-    sample = Sample(
+    return Sample(
         name=name,
         group=scene.entry.group,
-        image=image_io.cut(scene.picture, window, size, scale=scene.scale),
-        mask=None if mask is None else image_io.cut(mask, window, size),
+        image=image,
+        mask=None if mask is None else image_io.cut(mask, window, image.shape[0]),
         global_rot=_f32(labels.global_rot),
         joint_rot=_f32(labels.joint_rot),
         betas=_f32(labels.betas),
@@ -204,12 +185,11 @@ def _sample(
         trans_weights=_f32(labels.trans_weights),
         keypoints_2d=_f32(points),
         keypoints_3d=_f32(labels.points_3d),
-        keypoint_visibility=seen,
+        keypoint_visibility=subject.seen & _inside(points, (1.0, 1.0)),
         keypoint_presence=labels.joint_presence,
         body_length=labels.body_length,
         present=frozenset(present),
     )
-    return sample, labels.notes
 
 
 def _check_plausible(labels: SubjectLabels, where: str) -> None:
@@ -246,18 +226,6 @@ def _check_mask(mask: UInt8[np.ndarray, "h w"], labels: SubjectLabels, where: st
             expected=f"at most {MASK_OUTSIDE:.0%} of it outside the box around the keypoints",
             found=f"{outside:.0%}",
         )
-
-
-def _subject_mask(scene: _Scene, subject_id: str) -> UInt8[np.ndarray, "h w"] | None:
-    """Return the subject's silhouette at native size, 0 or 255; None without an ID mask."""
-    if scene.ids is None:
-        return None
-    number = int(subject_id) if subject_id.isdecimal() else 1
-    mask = (scene.ids == number).view(np.uint8) * np.uint8(255)
-    if scene.options.mask_dilation > 0:
-        side = 2 * scene.options.mask_dilation + 1
-        mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-    return mask
 
 
 def _seen(

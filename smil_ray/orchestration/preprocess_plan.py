@@ -5,12 +5,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Settings
+from smil_ray.data.crop import CropConfig
 from smil_ray.data.hdf5_schema import Drop
 from smil_ray.data.replicant import Entry, find_entries
 from smil_ray.errors import DataError
@@ -44,7 +45,7 @@ class PreprocessOptions(Settings):
         chunk_size: Entries per shard: what is lost when a worker dies.
         ignored_joints: Joints that never count as visible.
         mask_dilation: Radius in native pixels by which masks grow.
-        crop: `bbox` cuts a square around the subject.
+        crop: The whole picture, or squares around each animal.
         limit: Use only the first so many entries.
         only: Use only entries that this file names, one a line, or that the doctor's JSON
             report found no error in.
@@ -64,7 +65,7 @@ class PreprocessOptions(Settings):
     chunk_size: Annotated[int, Field(ge=1)] = 64
     ignored_joints: tuple[str, ...] = ()
     mask_dilation: Annotated[int, Field(ge=0)] = 0
-    crop: Literal["none", "bbox"] = "none"
+    crop: CropConfig = CropConfig()
     limit: Annotated[int, Field(ge=1)] | None = None
     only: Path | None = None
     num_workers: Annotated[int, Field(ge=1)] | None = None

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.data import coordinates
 from smil_ray.data.coordinates import UnrealView, Window
+from smil_ray.data.crop import CropConfig
 from smil_ray.data.replicant import ReadOptions, find_entries, read_samples
 from smil_ray.data.replicant_json import RawSubject, read_frame
 
@@ -37,7 +38,9 @@ def converted(subject: RawSubject, model: SmilModel) -> tuple[np.ndarray, list[R
 
 
 @pytest.mark.parametrize("name", SETS)
-@pytest.mark.parametrize("options", [ReadOptions(), ReadOptions(size=224, crop="bbox")])
+@pytest.mark.parametrize(
+    "options", [ReadOptions(), ReadOptions(size=224, crop=CropConfig(mode="bbox"))]
+)
 def test_real_samples_reproject_to_a_thousandth_of_a_pixel(real_data, model, name, options):
     for entry in find_entries(real_data / "data" / "replicant" / name):
         (sample,) = read_samples(entry, model, options).samples

@@ -10,6 +10,7 @@ from tiny_replicant import TinyBody
 
 from smil_ray.core.batch import Sample
 from smil_ray.data import coordinates
+from smil_ray.data.crop import CropConfig
 from smil_ray.data.filters import SampleError
 from smil_ray.data.replicant import ReadOptions, ReadResult, find_entries, read_samples
 from smil_ray.errors import ConfigError
@@ -59,7 +60,7 @@ def test_sample_of_a_complete_frame_has_every_label(tmp_path):
 @pytest.mark.parametrize("picture", [(96, 96), (160, 90), (81, 120)])
 def test_geometry_holds_for_every_size_crop_and_picture_shape(tmp_path, size, crop, picture):
     document = tiny.frame(*picture)
-    sample = read_one(tmp_path, document, picture=picture, size=size, crop=crop)
+    sample = read_one(tmp_path, document, picture=picture, size=size, crop=CropConfig(mode=crop))
     side = sample.image.shape[0]
     assert sample.image.shape == (side, side, 3)
     assert sample.mask is not None
@@ -287,7 +288,9 @@ def test_points_without_3d_positions_keep_their_2d_labels(tmp_path):
 
 def test_crop_of_a_subject_outside_the_frame_is_refused(tmp_path):
     document = tiny.frame()
-    tiny.first(document)["2DBounds"] = {"xmin": 200, "ymin": 5, "xmax": 300, "ymax": 60}
+    for joint in tiny.first(document)["keypoints"].values():
+        joint["2DPos"]["x"] += 200.0
+        del joint["3DPos"]
     with pytest.raises(SampleError) as error:
-        read(tmp_path, document, crop="bbox")
+        read(tmp_path, document, crop=CropConfig(mode="bbox"), mask=False)
     assert error.value.reason == "out_of_frame"

@@ -12,6 +12,7 @@ import pytest
 import tiny_replicant as tiny
 
 from smil_ray.data import image_io
+from smil_ray.data.crop import CropConfig
 from smil_ray.data.filters import REASONS, SampleError
 from smil_ray.data.replicant import ReadOptions, find_entries, read_samples
 
@@ -60,7 +61,7 @@ def test_any_change_of_the_json_is_read_or_refused_with_a_reason(tmp_path: Path,
         for place in rng.choices(places, k=rng.choice([1, 1, 2, 4])):
             change(document, place, rng)
         path.write_text(json.dumps(document))
-        options = ReadOptions(size=32, crop=rng.choice(["none", "bbox"]))
+        options = ReadOptions(size=32, crop=CropConfig(mode=rng.choice(["none", "bbox"])))
         assert outcome(partial(read_samples, entry, tiny.TinyBody(), options)) is not None
 
 
