@@ -49,7 +49,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def insect_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An HDF5 file of 16 built-in insects, whose joints are dots on the pictures."""
-    from insect_data import write_insects
+    from tests.insect_data import write_insects
 
     return write_insects(tmp_path_factory.mktemp("insects") / "insects.h5")
 
@@ -57,7 +57,7 @@ def insect_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def insect_run(insect_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of a tiny network trained on `insect_file` for one epoch."""
-    from insect_data import train_insects
+    from tests.insect_data import train_insects
 
     return train_insects(insect_file, tmp_path_factory.mktemp("runs"))
 

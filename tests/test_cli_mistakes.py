@@ -7,11 +7,11 @@ from pathlib import Path
 
 import h5py
 import pytest
-from insect_data import write_insects
 
 from smil_ray.body.model_file import write_npz
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.cli import main
+from tests.insect_data import write_insects
 
 Place = Callable[[str], str]
 

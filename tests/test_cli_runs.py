@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from insect_data import train_insects
 
 from smil_ray.cli import main
 from smil_ray.orchestration import rerun
@@ -13,6 +12,7 @@ from smil_ray.orchestration.sweep_board import read_board
 from smil_ray.results.ranking import Leaderboard
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync_later import send_later
+from tests.insect_data import train_insects
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
 METRIC = "val/pa_mpjpe_pct_bl"

@@ -21,7 +21,7 @@ from smil_ray.config_io import (
 )
 from smil_ray.errors import ConfigError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "experiments" / "configs").glob("*.yaml"))
 SPACE = {"optim.learning_rate": {"loguniform": [1e-5, 1e-3]}}
 

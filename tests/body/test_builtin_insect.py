@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mesh_checks import crossings, is_closed, volume
 
 from smil_ray.body import builtin_insect
 from smil_ray.body.builtin_anatomy import SHAPE_NAMES
@@ -14,6 +13,7 @@ from smil_ray.body.model_arrays import ModelArrays
 from smil_ray.body.model_file import read_model_file, write_npz
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core import rotations
+from tests.body.mesh_checks import crossings, is_closed, volume
 
 MIRROR = np.array([1.0, -1.0, 1.0])
 

@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-from small_models import small_arrays
-
 from smil_ray.body.describe import describe
 from smil_ray.body.smil_model import SmilModel
+from tests.body.small_models import small_arrays
 
 
 def test_description_names_every_joint_in_tree_order_with_counts() -> None:

@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from loop_lbs import pose_one
-from small_models import small_arrays
 
 from smil_ray.body import builtin_insect
 from smil_ray.body.lbs import kinematic_plan
@@ -15,6 +13,8 @@ from smil_ray.body.model_arrays import ModelArrays
 from smil_ray.body.model_file import read_model_file
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core import rotations
+from tests.body.loop_lbs import pose_one
+from tests.body.small_models import small_arrays
 
 MODES = [
     pytest.param(rest, propagate, id=f"{rest}-{'propagated' if propagate else 'own'}-scale")

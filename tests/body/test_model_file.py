@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import sparse
-from small_models import small_arrays
 
 from smil_ray.body.model_arrays import ModelArrays
 from smil_ray.body.model_file import read_model_file, write_npz
 from smil_ray.errors import ModelFileError
+from tests.body.small_models import small_arrays
 
 
 def small_pickle() -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_models import small_arrays
 
 from smil_ray.body import lbs, model_file, posed_body
 from smil_ray.body.smil_model import SmilModel
@@ -16,6 +15,7 @@ from smil_ray.core import rotations
 from smil_ray.core.params import SmilParams
 from smil_ray.core.skeleton import chain_length
 from smil_ray.errors import ConfigError, ModelFileError
+from tests.body.small_models import small_arrays
 
 
 @pytest.fixture(scope="module")

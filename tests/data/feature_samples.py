@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from hdf5_samples import EVERY_LABEL, SIZE, make_sample
 from torch import Tensor
 
 from smil_ray.core.batch import Sample
 from smil_ray.data.features_key import FeatureKey, order_hash
 from smil_ray.data.features_shard import ShardMaker
+from tests.data.hdf5_samples import EVERY_LABEL, SIZE, make_sample
 
 COUNT, WIDTH = 10, 24
 NAMES = [f"set/s_{index:05d}" for index in range(COUNT)]

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hdf5_samples import EVERY_LABEL, SIZE, assert_same_labels, make_sample, store_info
 from torch.utils.data import DataLoader
 
 from smil_ray.body.smil_model import SmilModel
@@ -18,6 +17,7 @@ from smil_ray.data.dataset import SmilDataset, UnifiedSMILDataset, default_input
 from smil_ray.data.hdf5_merge import write_shard
 from smil_ray.data.hdf5_table import encode_samples
 from smil_ray.errors import ConfigError, DataError
+from tests.data.hdf5_samples import EVERY_LABEL, SIZE, assert_same_labels, make_sample, store_info
 
 N = 10
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hdf5_samples import assert_same_labels
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.errors import DataError
+from tests.data.hdf5_samples import assert_same_labels
 
 
 @pytest.fixture(scope="module")

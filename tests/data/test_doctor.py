@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import orjson
 import pytest
-import tiny_replicant as tiny
 
 from smil_ray.data import replicant
 from smil_ray.data.doctor import examine
@@ -17,6 +16,7 @@ from smil_ray.data.doctor_report import DoctorReport
 from smil_ray.data.filters import REASONS, SampleError
 from smil_ray.data.image_io import read_id_mask
 from smil_ray.data.replicant import find_entries, read_samples
+from tests.data import tiny_replicant as tiny
 
 BODY = tiny.TinyBody()
 BAD = "d_01"

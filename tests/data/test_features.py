@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from feature_samples import COUNT, NAMES, encode, make_key, maker, read
 from torch.utils.data import DataLoader
 
 from smil_ray.core.batch import Batch, collate
@@ -12,6 +11,7 @@ from smil_ray.data.features import FeatureCache, FeatureView, unchanged
 from smil_ray.data.features_build import build
 from smil_ray.data.features_key import DTYPES, FeatureKey, rows_per_shard
 from smil_ray.errors import DataError
+from tests.data.feature_samples import COUNT, NAMES, encode, make_key, maker, read
 
 
 def built(folder: Path, key: FeatureKey) -> FeatureCache:

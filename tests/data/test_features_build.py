@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from feature_samples import COUNT, contents, make_key, maker
 
 from smil_ray.data.features import FeatureCache
 from smil_ray.data.features_build import (
@@ -27,8 +26,9 @@ from smil_ray.data.features_folder import (
 )
 from smil_ray.data.features_shard import ShardMaker, Tensors
 from smil_ray.errors import DataError
+from tests.data.feature_samples import COUNT, contents, make_key, maker
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[3]
 
 
 class Killed(BaseException):
@@ -165,7 +165,7 @@ def test_cache_root_is_what_was_set(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 BUILDER = """
 import sys, time
 from pathlib import Path
-from feature_samples import make_key, maker
+from tests.data.feature_samples import make_key, maker
 from smil_ray.data.features_build import build
 
 key = make_key(rows_per_shard=1)
@@ -187,7 +187,7 @@ build(Path(sys.argv[1]), key, slowly)
 
 def start_builder(folder: Path, stuck_at: int = 0) -> subprocess.Popen[str]:
     """Start a builder that says which files it begins; it never gets past one of them."""
-    path = os.pathsep.join([str(HERE), *sys.path])
+    path = os.pathsep.join([str(ROOT), *sys.path])
     return subprocess.Popen(
         [sys.executable, "-c", BUILDER, str(folder), str(stuck_at)],
         env={**os.environ, "PYTHONPATH": path},

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tiny_replicant as tiny
 
 from smil_ray.data.filters import REASONS, FilterOptions, SampleError, coverage, judge
 from smil_ray.data.replicant import find_entries, read_samples
+from tests.data import tiny_replicant as tiny
 
 
 @pytest.fixture

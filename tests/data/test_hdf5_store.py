@@ -7,13 +7,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hdf5_samples import (
-    EVERY_LABEL,
-    SIZE,
-    assert_same_labels,
-    make_sample,
-    store_info,
-)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +18,13 @@ from smil_ray.data.hdf5_schema import Drop
 from smil_ray.data.hdf5_store import Hdf5Source, read_drops, verify
 from smil_ray.data.hdf5_table import encode_samples
 from smil_ray.errors import DataError
+from tests.data.hdf5_samples import (
+    EVERY_LABEL,
+    SIZE,
+    assert_same_labels,
+    make_sample,
+    store_info,
+)
 
 
 def write(path: Path, samples: list[Sample], **info: object) -> str:

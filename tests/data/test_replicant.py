@@ -5,8 +5,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import tiny_replicant as tiny
-from tiny_replicant import TinyBody
 
 from smil_ray.core.batch import Sample
 from smil_ray.data import coordinates
@@ -14,6 +12,8 @@ from smil_ray.data.crop import CropConfig
 from smil_ray.data.filters import SampleError
 from smil_ray.data.replicant import ReadOptions, ReadResult, find_entries, read_samples
 from smil_ray.errors import ConfigError
+from tests.data import tiny_replicant as tiny
+from tests.data.tiny_replicant import TinyBody
 
 BODY = TinyBody()
 ALL_LABELS = {

@@ -5,11 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
-import tiny_replicant as tiny
 
 from smil_ray.data.filters import SampleError
 from smil_ray.data.replicant import find_entries, read_samples
 from smil_ray.errors import DataError
+from tests.data import tiny_replicant as tiny
 
 
 def touch(folder: Path, *names: str) -> None:

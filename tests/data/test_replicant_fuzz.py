@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_replicant as tiny
 
 from smil_ray.data import image_io
 from smil_ray.data.crop import CropConfig
 from smil_ray.data.filters import REASONS, SampleError
 from smil_ray.data.replicant import ReadOptions, find_entries, read_samples
+from tests.data import tiny_replicant as tiny
 
 VALUES = [
     None, [], {}, "x", "", 1e308, -1e6, 0, True, [1, 2], {"x": 1}, float("nan"), [[]], -5, 1e-300,

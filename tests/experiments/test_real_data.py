@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from script import run_script
 
 from smil_ray.cli import main
 from smil_ray.config_io import load_config
@@ -14,6 +13,7 @@ from smil_ray.data.dataset import SmilDataset
 from smil_ray.data.hdf5_store import read_drops
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.tracking.run_dir import RunDir
+from tests.experiments.script import run_script
 
 pytestmark = [
     pytest.mark.ray,

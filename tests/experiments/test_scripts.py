@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from script import EXPERIMENTS, run_script
+
+from tests.experiments.script import EXPERIMENTS, run_script
 
 SCRIPTS = sorted(path.stem for path in EXPERIMENTS.glob("*.py"))
 

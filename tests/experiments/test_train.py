@@ -6,9 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from insect_data import write_insects
-from memory_data import SIZE, make_samples
-from script import run_script
 
 from smil_ray.body.model_file import write_npz
 from smil_ray.body.smil_model import SmilModel
@@ -17,6 +14,9 @@ from smil_ray.config_io import load_config
 from smil_ray.orchestration import train_job
 from smil_ray.orchestration.train_job import TrainOutcome
 from smil_ray.tracking.run_dir import RunDir
+from tests.experiments.script import run_script
+from tests.insect_data import write_insects
+from tests.memory_data import SIZE, make_samples
 
 TINY = (
     *("--execution", "inline", "--backbone", "test_vit", "--batch_size", "4"),

@@ -15,13 +15,13 @@ from typing import Any
 import mlflow
 import pytest
 import yaml
-from memory_data import SIZE
-from script import EXPERIMENTS, run_script
 
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.tune_job import SLOTS
 from smil_ray.orchestration.tune_resources import TRIAL_SLOT
 from smil_ray.results.ranking import Leaderboard
+from tests.experiments.script import EXPERIMENTS, run_script
+from tests.memory_data import SIZE
 
 METRIC = "val/pa_mpjpe_pct_bl"
 pytestmark = [

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import ray
-from insect_data import write_insects
 
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.tune_job import SLOTS
 from smil_ray.orchestration.tune_resources import TRIAL_SLOT
 from smil_ray.tracking import run_dir
+from tests.insect_data import write_insects
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from memory_data import SIZE, TINY
 from torch import Tensor
 
 from smil_ray.config_io import sweep_from_dict
@@ -26,6 +25,7 @@ from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync_metrics import entity_name
 from smil_ray.training.checkpoint_files import load_checkpoint
 from smil_ray.training.checkpoint_folder import best_entry
+from tests.memory_data import SIZE, TINY
 
 METRIC = "val/mpjpe_ra_pct_bl"
 PATIENCE_S = 400.0
@@ -36,7 +36,9 @@ TIMES += ("train/epoch/data_wait_share",)
 """How the names of figures begin that differ from run to run."""
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["sweep_kills", "smil_ray.tracking.tracker"])
+_FORKS.set_forkserver_preload(
+    ["tests.orchestration.tune.sweep_kills", "smil_ray.tracking.tracker"]
+)
 
 
 def tiny_search(data: Path, **settings: Any) -> dict[str, Any]:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corruptions import DROPPED, MISFITS, other_mask, second_file
-from preprocess_data import options
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.data.doctor import examine
@@ -19,6 +17,8 @@ from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.doctor_job import examine_in_parallel
 from smil_ray.orchestration.preprocess_job import preprocess
 from smil_ray.orchestration.synth_job import synthesize
+from tests.orchestration.corruptions import DROPPED, MISFITS, other_mask, second_file
+from tests.orchestration.preprocess_data import options
 
 pytestmark = [
     pytest.mark.ray,

@@ -3,7 +3,6 @@ import signal
 from pathlib import Path
 
 import pytest
-from memory_data import SIZE, make_samples, open_memory_data, tiny_config
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.cli import main
@@ -15,6 +14,7 @@ from smil_ray.data.hdf5_table import encode_samples
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.feature_job import build_features
 from smil_ray.orchestration.train_job import TrainOptions, run_training
+from tests.memory_data import SIZE, make_samples, open_memory_data, tiny_config
 
 BACKBONE = {"name": "test_vit", "input_size": SIZE, "freeze": True}
 

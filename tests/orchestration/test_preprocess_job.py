@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import ray
-from preprocess_data import break_entries, options, write_folder
 
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.data.hdf5_store import Hdf5Source, verify
@@ -20,6 +19,7 @@ from smil_ray.errors import ConfigError, DataError
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.preprocess_job import preprocess
 from smil_ray.orchestration.preprocess_progress import Progress
+from tests.orchestration.preprocess_data import break_entries, options, write_folder
 
 pytestmark = [
     pytest.mark.ray,
@@ -151,12 +151,12 @@ def _start(folder: Path, output: Path, address: str) -> "subprocess.Popen[bytes]
     """Start the job in a session of its own, with many small shards."""
     code = (
         "from pathlib import Path\n"
-        "from preprocess_data import options\n"
+        "from tests.orchestration.preprocess_data import options\n"
         "from smil_ray.orchestration.preprocess_job import preprocess\n"
         f"preprocess([Path({str(folder)!r})], Path({str(output)!r}),\n"
         f"           options(num_workers=2, chunk_size=2, address={address!r}))\n"
     )
-    place = {"PYTHONPATH": str(Path(__file__).parent)}
+    place = {"PYTHONPATH": str(Path(__file__).parents[3])}
     return subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, **place},

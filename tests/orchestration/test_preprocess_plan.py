@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
-from preprocess_data import options
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.errors import DataError
 from smil_ray.orchestration.preprocess_plan import find_all_entries, make_plan
+from tests.orchestration.preprocess_data import options
 
 
 def write_entries(folder: Path, names: list[str]) -> Path:

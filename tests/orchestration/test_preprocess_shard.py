@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from preprocess_data import SIZE, break_entries, options, write_folder
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.data import replicant
@@ -20,6 +19,7 @@ from smil_ray.errors import DataError
 from smil_ray.orchestration.preprocess_parts import PartsFolder
 from smil_ray.orchestration.preprocess_plan import PreprocessOptions, make_plan
 from smil_ray.orchestration.preprocess_shard import ShardManifest, make_shard
+from tests.orchestration.preprocess_data import SIZE, break_entries, options, write_folder
 
 N = 12
 

@@ -4,7 +4,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from memory_data import MemoryData, open_memory_data, tiny_config
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
@@ -12,6 +11,7 @@ from smil_ray.errors import CheckpointError, ConfigError, SmilRayError
 from smil_ray.orchestration.train_job import TrainOptions, TrainOutcome, run_training
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.reports import EpochReport
+from tests.memory_data import MemoryData, open_memory_data, tiny_config
 
 TIMES = ("seconds", "per_s", "wait_share", "cores", "load_1min", "memory_gib")
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from memory_data import open_memory_data, tiny_config
 
 from smil_ray.config import Config
 from smil_ray.config_io import config_from_dict, merge
@@ -13,6 +12,7 @@ from smil_ray.orchestration.tune_outcome import read_outcome
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.checkpoint_copy import begin_from
 from smil_ray.training.checkpoint_files import load_checkpoint
+from tests.memory_data import open_memory_data, tiny_config
 
 METRIC = "val/pa_mpjpe_pct_bl"
 

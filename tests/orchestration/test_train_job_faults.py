@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from memory_data import open_memory_data, tiny_config
 
 from smil_ray.config import Config
 from smil_ray.errors import CheckpointError, ConfigError, SmilRayError
@@ -19,6 +18,7 @@ from smil_ray.training import checkpoint_files
 from smil_ray.training.checkpoint_files import WEIGHTS, load_checkpoint
 from smil_ray.training.reports import EpochReport
 from smil_ray.training.step import NonFiniteLossError
+from tests.memory_data import open_memory_data, tiny_config
 
 
 def small(folder: Path, **sections: Any) -> Config:

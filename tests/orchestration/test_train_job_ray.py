@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import ray
-from memory_data import DeadlyData, MemoryData, open_memory_data, tiny_config
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
@@ -22,6 +21,7 @@ from smil_ray.orchestration.train_job import TrainOptions, TrainOutcome, run_tra
 from smil_ray.orchestration.train_job_ray import TrainingFailedError
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.checkpoint_files import load_checkpoint
+from tests.memory_data import DeadlyData, MemoryData, open_memory_data, tiny_config
 
 pytestmark = [
     pytest.mark.ray,
@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
-TESTS = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 LONG = {
     "data": {"batch_size": 2, "limit": 6, "augment": {"enabled": True}},
     "optim": {"ema_decay": 0.9},
@@ -43,7 +43,7 @@ LONG = {
 def _ray() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         # The workers import the data set of these tests.
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]))
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
         with start_ray("local", num_cpus=2):
             yield
 
@@ -138,9 +138,9 @@ def test_more_workers_than_the_machine_holds_are_refused_at_once(tmp_path: Path)
 
 SCRIPT = """
 import sys
-sys.path.insert(0, {tests!r})
+sys.path.insert(0, {root!r})
 from pathlib import Path
-from memory_data import open_memory_data
+from tests.memory_data import open_memory_data
 from smil_ray.config_io import load_config
 from smil_ray.orchestration.train_job import TrainOptions, run_training
 config = load_config({config!r})
@@ -158,7 +158,7 @@ def test_killed_driver_resumed_equals_uninterrupted(
     file = tmp_path / "config.yaml"
     config = long_config(tmp_path / "runs")
     file.write_text(json.dumps(config.model_dump(mode="json")))
-    script = SCRIPT.format(tests=str(TESTS), config=str(file), address=address)
+    script = SCRIPT.format(root=str(ROOT), config=str(file), address=address)
     driver = subprocess.Popen([sys.executable, "-c", script])
     run = _wait_for_step(tmp_path / "runs", 2)
     os.kill(driver.pid, number)

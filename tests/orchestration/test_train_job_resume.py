@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
-from memory_data import tiny_config
 
 from smil_ray.config import Config
 from smil_ray.orchestration.train_job_resume import choose_start, differences
 from smil_ray.tracking.run_dir import RunDir
+from tests.memory_data import tiny_config
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_tune_driver import PLAN, make_driver, start_next, train
 
 from smil_ray.config_io import sweep_from_dict
 from smil_ray.errors import ConfigError
@@ -13,6 +12,7 @@ from smil_ray.orchestration.tune_budget import Budget, devices_in_use
 from smil_ray.orchestration.tune_driver import SweepDriver
 from smil_ray.orchestration.tune_resources import TrialPlan
 from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard
+from tests.orchestration.test_tune_driver import PLAN, make_driver, start_next, train
 
 pytestmark = pytest.mark.usefixtures("quick_folders")
 

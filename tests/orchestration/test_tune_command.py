@@ -20,7 +20,7 @@ from smil_ray.orchestration.tune_command import (
     tune_main,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CONFIGS = sorted((ROOT / "experiments" / "configs").glob("tune_*.yaml"))
 EXAMPLES = sorted((ROOT / "experiments" / "configs").glob("search_*.yaml"))
 

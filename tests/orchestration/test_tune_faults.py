@@ -12,12 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from insect_data import write_insects
 from markupsafe import escape
 from ray import cloudpickle
-from sweep_kills import METRIC, as_sweep, ends, kill_trials, tiny_search
-from test_tune_driver import make_driver, start_next, train
-from toy_checkpoints import save_toy
 
 from smil_ray.config import Config
 from smil_ray.errors import SmilRayError
@@ -30,6 +26,10 @@ from smil_ray.orchestration.tune_trial import ReportEpoch, TrialJob, run_trial
 from smil_ray.results.ranking import Leaderboard
 from smil_ray.results.report import write_report
 from smil_ray.tracking.run_dir import RunDir
+from tests.insect_data import write_insects
+from tests.orchestration.sweep_kills import METRIC, as_sweep, ends, kill_trials, tiny_search
+from tests.orchestration.test_tune_driver import make_driver, start_next, train
+from tests.orchestration.toy_checkpoints import save_toy
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import toy_checkpoints
 from ray import cloudpickle
-from toy_checkpoints import load_toy, save_toy
 
 from smil_ray.config import Config
 from smil_ray.config_io import sweep_from_dict
@@ -28,6 +26,8 @@ from smil_ray.orchestration.tune_trial import ReportEpoch
 from smil_ray.results.ranking import Leaderboard
 from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir
+from tests.orchestration import toy_checkpoints
+from tests.orchestration.toy_checkpoints import load_toy, save_toy
 
 METRIC = "val/pa_mpjpe_pct_bl"
 OFF = ("tracking.enabled=false",)

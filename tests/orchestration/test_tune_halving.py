@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_tune_driver import METRIC, make_driver
 
 from smil_ray.config_io import sweep_from_dict
 from smil_ray.errors import ConfigError
@@ -14,6 +13,7 @@ from smil_ray.orchestration.tune_driver import SweepDriver
 from smil_ray.orchestration.tune_final import final_config
 from smil_ray.results.ranking import TrialRecord
 from smil_ray.tracking.run_dir import RunDir
+from tests.orchestration.test_tune_driver import METRIC, make_driver
 
 pytestmark = pytest.mark.usefixtures("quick_folders")
 

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sweep_kills import (
+
+from smil_ray.orchestration.tune_job import run_sweep
+from smil_ray.results.ranking import Leaderboard
+from smil_ray.tracking.run_dir import RunDir
+from tests.orchestration.sweep_kills import (
     METRIC,
     PATIENCE_S,
     Driver,
@@ -22,10 +26,6 @@ from sweep_kills import (
     trial_processes,
     wait_until_gone,
 )
-
-from smil_ray.orchestration.tune_job import run_sweep
-from smil_ray.results.ranking import Leaderboard
-from smil_ray.tracking.run_dir import RunDir
 
 pytestmark = [
     pytest.mark.ray,

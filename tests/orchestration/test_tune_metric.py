@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-from insect_data import write_insects
-from memory_data import TINY, make_samples
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config_io import merge, sweep_from_dict
@@ -13,6 +11,8 @@ from smil_ray.orchestration.tune_job import SLOTS, SweepHooks, SweepOutcome, run
 from smil_ray.orchestration.tune_resources import TRIAL_SLOT
 from smil_ray.results.ranking import TrialRecord
 from smil_ray.tracking.run_dir import RunDir
+from tests.insect_data import write_insects
+from tests.memory_data import TINY, make_samples
 
 METRIC = "val/mpjpe_ra_pct_bl"
 pytestmark = [

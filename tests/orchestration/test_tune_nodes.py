@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 import ray
-from insect_data import write_insects
 from ray._private.node import Node
 from ray._private.ray_constants import PROCESS_TYPE_RAYLET
 from ray.cluster_utils import Cluster
-from sweep_kills import (
+
+from smil_ray.orchestration.tune_job import run_sweep
+from smil_ray.sweep_config import SweepConfig
+from smil_ray.tracking.run_dir import RunDir
+from tests.insect_data import write_insects
+from tests.orchestration.sweep_kills import (
     METRIC,
     PATIENCE_S,
     as_sweep,
@@ -24,10 +28,6 @@ from sweep_kills import (
     trial_processes,
     winner,
 )
-
-from smil_ray.orchestration.tune_job import run_sweep
-from smil_ray.sweep_config import SweepConfig
-from smil_ray.tracking.run_dir import RunDir
 
 pytestmark = [
     pytest.mark.ray,

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_tune_driver import METRIC, make_driver, start_next
 
 from smil_ray.config_io import sweep_from_dict
 from smil_ray.errors import ConfigError
@@ -15,6 +14,7 @@ from smil_ray.orchestration.tune_driver import SweepDriver
 from smil_ray.orchestration.tune_queue import TrialQueue
 from smil_ray.results.ranking import Leaderboard
 from smil_ray.tracking.run_dir import RunDir
+from tests.orchestration.test_tune_driver import METRIC, make_driver, start_next
 
 pytestmark = pytest.mark.usefixtures("quick_folders")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from memory_data import SIZE, TINY
 
 from smil_ray.config_io import sweep_from_dict
 from smil_ray.errors import ConfigError
@@ -18,6 +17,7 @@ from smil_ray.orchestration.tune_packing import Packer, pack_size
 from smil_ray.orchestration.tune_resources import TrialPlan
 from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir
+from tests.memory_data import SIZE, TINY
 
 METRIC = "val/mpjpe_ra_pct_bl"
 FROZEN = {"name": "test_vit", "input_size": SIZE, "freeze": True}

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_tune_driver import METRIC, make_driver
-from toy_checkpoints import load_toy, save_toy
 
 from smil_ray.config_io import sweep_from_dict
 from smil_ray.errors import CheckpointError, ConfigError
@@ -18,6 +16,8 @@ from smil_ray.orchestration.tune_pbt import perturbed
 from smil_ray.results.ranking import TrialRecord
 from smil_ray.sweep_config import ParameterSpace
 from smil_ray.tracking.run_dir import RunDir
+from tests.orchestration.test_tune_driver import METRIC, make_driver
+from tests.orchestration.toy_checkpoints import load_toy, save_toy
 
 pytestmark = pytest.mark.usefixtures("quick_folders")
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from memory_data import make_samples
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core import rotations
 from smil_ray.core.batch import Batch, Sample, collate
 from smil_ray.errors import DataError
 from smil_ray.results.baselines import MeanPose, NearestNeighbour
+from tests.memory_data import make_samples
 
 
 @pytest.fixture(scope="module")

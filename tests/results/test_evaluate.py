@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from insect_data import write_insects
-from memory_data import make_samples
 from rich.console import Console
 
 from smil_ray.body.smil_model import SmilModel
@@ -29,6 +27,8 @@ from smil_ray.results.evaluate import (
 )
 from smil_ray.results.prediction_sheet import write_prediction_sheet
 from smil_ray.training.checkpoint import LoadedRegressor, load_regressor
+from tests.insect_data import write_insects
+from tests.memory_data import make_samples
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from insect_data import write_insects
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.cli import main
@@ -16,6 +15,7 @@ from smil_ray.data.synthetic import SynthOptions
 from smil_ray.errors import DataError
 from smil_ray.orchestration.synth_job import synthesize
 from smil_ray.results.ground_truth import check_ground_truth, draw_alignment
+from tests.insect_data import write_insects
 
 SIZE = 64
 

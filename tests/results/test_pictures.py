@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from memory_data import make_samples
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Batch, collate
@@ -22,6 +21,7 @@ from smil_ray.results.pictures import (
     write_model_sheet,
     write_prediction_pictures,
 )
+from tests.memory_data import make_samples
 
 
 @pytest.fixture(scope="module")

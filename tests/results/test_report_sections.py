@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sweep_folder import METRIC, write_sweep
 
 from smil_ray.results.importance import fewest_configs, importances
 from smil_ray.results.ranking import Leaderboard, RankedConfig, TrialRecord
@@ -13,6 +12,7 @@ from smil_ray.results.report import write_report
 from smil_ray.results.report_bars import joints_plot, seeds_plot
 from smil_ray.results.report_plots import Curve, cost_plot
 from smil_ray.results.sample_errors import SampleErrors, mean_of_repeats, mean_per_joint
+from tests.results.sweep_folder import METRIC, write_sweep
 
 
 @pytest.fixture(scope="module")

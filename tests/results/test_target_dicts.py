@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from memory_data import make_samples
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core import rotations
 from smil_ray.core.batch import Batch, collate, to_xy
 from smil_ray.errors import DataError
 from smil_ray.results.target_dicts import batch_from_dict
+from tests.memory_data import make_samples
 
 POSE_TENSORS = ("betas", "trans", "fov", "cam_rot", "cam_trans", "global_rot", "joint_rot")
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from memory_data import open_memory_data, tiny_config
 from mlflow import MlflowClient
 
 from smil_ray.config import TrackingConfig
@@ -22,6 +21,7 @@ from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync import track_run
 from smil_ray.tracking.sync_metrics import entity_name
 from smil_ray.training.reports import EpochReport
+from tests.memory_data import open_memory_data, tiny_config
 
 START_S = 90.0
 

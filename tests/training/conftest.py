@@ -1,10 +1,10 @@
 """Fixtures of training: the procedural insect and a tiny data set of it."""
 
 import pytest
-from memory_data import MemoryData, make_samples
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Sample
+from tests.memory_data import MemoryData, make_samples
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,12 @@ import math
 
 import pytest
 import torch
-from memory_data import MemoryData, tiny_config
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.errors import ConfigError
 from smil_ray.models.backbones import backbone_spec
 from smil_ray.training.assemble import assemble, open_data, target_statistics
+from tests.memory_data import MemoryData, tiny_config
 
 
 def test_assemble_same_seed_gives_same_weights(insect: SmilModel, data: MemoryData) -> None:

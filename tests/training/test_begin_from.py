@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from memory_data import MemoryData, tiny_config
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
@@ -17,6 +16,7 @@ from smil_ray.training.loop import fit
 from smil_ray.training.reports import FitResult
 from smil_ray.training.state import TrainingState
 from smil_ray.training.world import World
+from tests.memory_data import MemoryData, tiny_config
 
 SETTINGS = {"optim": {"ema_decay": 0.9, "schedule": "cosine"}, "data": {"limit": 6}}
 

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from memory_data import SIZE, MemoryData, make_samples, tiny_config
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
@@ -24,6 +23,7 @@ from smil_ray.training.loop import fit
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import Hooks
 from smil_ray.training.world import World
+from tests.memory_data import SIZE, MemoryData, make_samples, tiny_config
 
 FROZEN = {"backbone": {"name": "test_vit", "input_size": SIZE, "freeze": True}}
 AUGMENTED = {"augment": {"enabled": True}, "feature_views": 2}

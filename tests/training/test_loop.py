@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from memory_data import MemoryData, tiny_config
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
@@ -17,6 +16,7 @@ from smil_ray.training.checkpoint_folder import last_entry, load_newest
 from smil_ray.training.loop import fit
 from smil_ray.training.reports import EpochReport, FitResult, Hooks, Predictions
 from smil_ray.training.step import NonFiniteLossError
+from tests.memory_data import MemoryData, tiny_config
 
 FULL = {
     "optim": {"ema_decay": 0.9, "accumulate": 2, "warmup_epochs": 1.0},

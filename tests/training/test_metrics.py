@@ -4,15 +4,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from memory_data import SIZE, MemoryData
 from scipy.spatial.transform import Rotation
-from test_procrustes import umeyama
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Batch, Sample, collate
 from smil_ray.core.frames import change_frame
 from smil_ray.core.params import SmilParams
 from smil_ray.training.metrics import MetricSums
+from tests.memory_data import SIZE, MemoryData
+from tests.training.test_procrustes import umeyama
 
 
 @pytest.fixture

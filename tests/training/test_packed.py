@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from memory_data import SIZE, MemoryData, tiny_config
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
@@ -19,6 +18,7 @@ from smil_ray.training.packs import in_packs, stream_of
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import EpochReport, Hooks
 from smil_ray.training.step import NonFiniteLossError
+from tests.memory_data import SIZE, MemoryData, tiny_config
 
 FROZEN = {"name": "test_vit", "input_size": SIZE, "freeze": True}
 TRANSFORMER = {"type": "transformer_decoder", "hidden_dim": 32, "num_heads": 4, "depth": 1}

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed
-from memory_data import open_memory_data, tiny_config
 from torch.multiprocessing.spawn import spawn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
@@ -18,6 +17,7 @@ from smil_ray.training.checkpoint_files import load_checkpoint
 from smil_ray.training.loop import fit
 from smil_ray.training.reports import Hooks
 from smil_ray.training.world import World
+from tests.memory_data import open_memory_data, tiny_config
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,7 @@ def results(folder: Path, size: int, config: Config) -> list[dict[str, Any]]:
 def _loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     path = os.environ.get("PYTHONPATH", "")
-    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[1]}{os.pathsep}{path}")
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parents[2]}{os.pathsep}{path}")
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from memory_data import MemoryData, tiny_config
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Batch, Sample, collate
@@ -10,6 +9,7 @@ from smil_ray.training.assemble import assemble
 from smil_ray.training.loaders import train_loader
 from smil_ray.training.parcel import ALIGNMENT, pack, unpack
 from smil_ray.training.world import World
+from tests.memory_data import MemoryData, tiny_config
 
 
 def assert_same(found: Batch, expected: Batch) -> None:

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from memory_data import DeadlyData, MemoryData, tiny_config
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.training.assemble import assemble
 from smil_ray.training.loaders import train_loader, val_loader
 from smil_ray.training.stream import BatchStream, Want
 from smil_ray.training.world import World
+from tests.memory_data import DeadlyData, MemoryData, tiny_config
 
 
 @pytest.fixture
