@@ -11,10 +11,10 @@ import numpy as np
 import simplejpeg
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.data.coordinates import Window
 from smil_ray.data.image_io import reduction_for
-from smil_ray.data.replicant import Entry, find_entries, read_samples
-from smil_ray.data.synthetic import SynthOptions
+from smil_ray.data.replicant.coordinates import Window
+from smil_ray.data.replicant.reading import Entry, find_entries, read_samples
+from smil_ray.data.synthetic.samples import SynthOptions
 from smil_ray.orchestration.synth_job import synthesize
 
 SIDE = 1024

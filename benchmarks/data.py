@@ -35,9 +35,9 @@ from torch.utils.data import DataLoader
 
 from smil_ray.core.batch import collate
 from smil_ray.data.dataset import SmilDataset
-from smil_ray.data.hdf5_merge import StoreSize, merge
-from smil_ray.data.hdf5_store import Hdf5Source
-from smil_ray.data.replicant import Entry, find_entries
+from smil_ray.data.hdf5.merge import StoreSize, merge
+from smil_ray.data.hdf5.store import Hdf5Source
+from smil_ray.data.replicant.reading import Entry, find_entries
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.preprocess_job import preprocess
 from smil_ray.orchestration.preprocess_plan import PreprocessOptions, make_plan

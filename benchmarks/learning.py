@@ -131,7 +131,7 @@ def main() -> None:
 
 def make_data(folder: Path, name: str, samples: int, seed: int) -> Path:
     """Return the HDF5 file of so many synthetic insects; made once."""
-    from smil_ray.data.synthetic import EASY_VIEW, SynthOptions
+    from smil_ray.data.synthetic.samples import EASY_VIEW, SynthOptions
     from smil_ray.orchestration.preprocess_job import preprocess
     from smil_ray.orchestration.preprocess_plan import PreprocessOptions
     from smil_ray.orchestration.synth_job import synthesize

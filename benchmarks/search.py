@@ -25,7 +25,7 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.config_io import config_from_dict, sweep_from_dict
 from smil_ray.core.batch import Batch
-from smil_ray.data.synthetic import SynthOptions
+from smil_ray.data.synthetic.samples import SynthOptions
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.preprocess_job import preprocess
 from smil_ray.orchestration.preprocess_plan import PreprocessOptions

@@ -81,7 +81,7 @@ def main() -> None:
 
 def make_data(folder: Path) -> Path:
     """Return an HDF5 file of synthetic samples."""
-    from smil_ray.data.synthetic import SynthOptions
+    from smil_ray.data.synthetic.samples import SynthOptions
     from smil_ray.orchestration.preprocess_job import preprocess
     from smil_ray.orchestration.preprocess_plan import PreprocessOptions
     from smil_ray.orchestration.synth_job import synthesize

@@ -72,8 +72,8 @@ def _demo(output: Path, samples: int, seed: int) -> int:
 
 def _make_data(output: Path, samples: int, seed: int, console: Console) -> tuple[Path, Path]:
     from smil_ray.body.smil_model import SmilModel
-    from smil_ray.data.doctor import examine
-    from smil_ray.data.synthetic import EASY_VIEW, SynthOptions
+    from smil_ray.data.doctor.examination import examine
+    from smil_ray.data.synthetic.samples import EASY_VIEW, SynthOptions
     from smil_ray.orchestration.preprocess_job import preprocess
     from smil_ray.orchestration.preprocess_plan import PreprocessOptions
     from smil_ray.orchestration.synth_job import synthesize

@@ -16,7 +16,7 @@ from smil_ray.cli_progress import progress_bar
 from smil_ray.errors import ConfigError
 
 if TYPE_CHECKING:
-    from smil_ray.data.features_folder import CacheEntry
+    from smil_ray.data.features.folder import CacheEntry
 
 
 def add_commands(commands: Commands) -> None:
@@ -69,7 +69,7 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from smil_ray.data.features_folder import cache_root, list_caches
+    from smil_ray.data.features.folder import cache_root, list_caches
 
     root = cache_root(arguments.dir)
     entries = list_caches(root)
@@ -119,7 +119,7 @@ def _build(arguments: argparse.Namespace) -> int:
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    from smil_ray.data.features_folder import cache_root, list_caches, remove_cache
+    from smil_ray.data.features.folder import cache_root, list_caches, remove_cache
 
     root = cache_root(arguments.dir)
     entries = list_caches(root)

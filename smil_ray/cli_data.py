@@ -112,7 +112,7 @@ def _add_doctor(commands: Commands) -> None:
 
 
 def _synth(arguments: argparse.Namespace) -> int:
-    from smil_ray.data.synthetic import SynthOptions
+    from smil_ray.data.synthetic.samples import SynthOptions
     from smil_ray.orchestration.synth_job import synthesize
 
     options = SynthOptions(

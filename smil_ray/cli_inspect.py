@@ -30,7 +30,7 @@ def add_commands(commands: Commands) -> None:
 def _inspect(arguments: argparse.Namespace) -> int:
     from smil_ray.body.smil_model import SmilModel
     from smil_ray.data.dataset import SmilDataset
-    from smil_ray.data.hdf5_store import verify
+    from smil_ray.data.hdf5.store import verify
     from smil_ray.data.image_io import write_png
     from smil_ray.data.inspection import describe, label_sheet
     from smil_ray.errors import DataError

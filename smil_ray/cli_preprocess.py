@@ -143,7 +143,7 @@ def _crop(arguments: argparse.Namespace) -> dict[str, object]:
 
 def _preprocess(arguments: argparse.Namespace) -> int:
     from smil_ray.data.filters import REASONS
-    from smil_ray.data.hdf5_store import read_drops
+    from smil_ray.data.hdf5.store import read_drops
     from smil_ray.models.backbones import backbone_spec
     from smil_ray.orchestration.preprocess_job import PreprocessOptions, preprocess
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from pydantic import Field, model_validator
 
 from smil_ray.config import Settings
-from smil_ray.data.coordinates import Window
+from smil_ray.data.replicant.coordinates import Window
 
 Margin = Annotated[float, Field(ge=0.0, le=4.0)]
 _NO_DISTANCE = 1e-9

@@ -17,8 +17,8 @@ from torch.utils.data import Dataset
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import LABELS, Sample, to_xy
 from smil_ray.core.skeleton import Skeleton
-from smil_ray.data.dataset_source import SampleSource
-from smil_ray.data.hdf5_store import Hdf5Source
+from smil_ray.data.hdf5.store import Hdf5Source
+from smil_ray.data.sample_source import SampleSource
 from smil_ray.errors import ConfigError, DataError
 
 _REPRESENTATIONS = ("6d", "axis_angle")
@@ -206,10 +206,10 @@ def default_input_size(backbone_name: str | None) -> int:
 
 def _open_source(path: Path, model: SmilModel | None, size: int) -> SampleSource:
     if path.is_dir():
-        from smil_ray.data.dataset_folder import FolderSource
+        from smil_ray.data.replicant.folder import FolderSource
 
         return FolderSource(path, model or SmilModel.builtin(), size)
-    from smil_ray.data.legacy_hdf5 import LegacySource, is_legacy
+    from smil_ray.data.hdf5.predecessor import LegacySource, is_legacy
 
     if is_legacy(path):
         return LegacySource(path, model or SmilModel.builtin())

@@ -14,8 +14,8 @@ import numpy as np
 import simplejpeg
 from jaxtyping import Shaped, UInt8
 
-from smil_ray.data.coordinates import Window
 from smil_ray.data.filters import SampleError
+from smil_ray.data.replicant.coordinates import Window
 from smil_ray.errors import DataError
 
 MAX_PIXELS = 100_000_000

@@ -11,9 +11,9 @@ from smil_ray.core.batch import Sample
 from smil_ray.core.skeleton import Skeleton
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.data.filters import REASONS
-from smil_ray.data.hdf5_reading import list_arrays
-from smil_ray.data.hdf5_store import read_drops
-from smil_ray.data.legacy_hdf5 import is_legacy
+from smil_ray.data.hdf5.predecessor import is_legacy
+from smil_ray.data.hdf5.reading import list_arrays
+from smil_ray.data.hdf5.store import read_drops
 from smil_ray.render.overlay import contact_sheet, draw_keypoints, draw_mask_edge
 
 PANEL = 320

@@ -13,9 +13,9 @@ import ray
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.skeleton import Skeleton
-from smil_ray.data.doctor import EntryReport, Progress, examine, examine_entry
-from smil_ray.data.doctor_report import DoctorReport
-from smil_ray.data.replicant import Entry
+from smil_ray.data.doctor.examination import EntryReport, Progress, examine, examine_entry
+from smil_ray.data.doctor.report import DoctorReport
+from smil_ray.data.replicant.reading import Entry
 from smil_ray.orchestration.cluster import start_ray
 
 CHUNK = 16
@@ -44,7 +44,7 @@ def examine_in_parallel(
     progress: Progress | None = None,
     limit: int | None = None,
 ) -> DoctorReport:
-    """Return what `data.doctor.examine` returns, found by several processes.
+    """Return what `data.doctor.examination.examine` returns, found by several processes.
 
     Args:
         folder: A replicAnt data set; on a cluster in a folder that all nodes share.

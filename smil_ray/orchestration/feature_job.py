@@ -17,9 +17,9 @@ from ray.exceptions import RayTaskError
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
-from smil_ray.data.features_build import BuildHooks, is_complete, shard_path
-from smil_ray.data.features_folder import cache_root, check_limit
-from smil_ray.data.features_key import FeatureKey
+from smil_ray.data.features.build import BuildHooks, is_complete, shard_path
+from smil_ray.data.features.folder import cache_root, check_limit
+from smil_ray.data.features.key import FeatureKey
 from smil_ray.errors import ConfigError, DataError, SmilRayError
 from smil_ray.orchestration.cluster import cluster_resources, start_ray
 from smil_ray.training.assemble import assemble, open_data

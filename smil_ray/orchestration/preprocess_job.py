@@ -22,10 +22,10 @@ import ray.data
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import LABELS
 from smil_ray.data.filters import REASONS
-from smil_ray.data.hdf5_files import check_replaceable
-from smil_ray.data.hdf5_schema import StoreInfo, count
-from smil_ray.data.hdf5_store import Hdf5Source
-from smil_ray.data.replicant import Entry
+from smil_ray.data.hdf5.files import check_replaceable
+from smil_ray.data.hdf5.schema import StoreInfo, count
+from smil_ray.data.hdf5.store import Hdf5Source
+from smil_ray.data.replicant.reading import Entry
 from smil_ray.errors import DataError, SmilRayError
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.preprocess_parts import PartsFolder

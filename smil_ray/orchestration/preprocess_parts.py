@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from smil_ray.data.hdf5_files import remove_leftovers, write_bytes, write_error
-from smil_ray.data.hdf5_merge import StoreSize, merge
-from smil_ray.data.hdf5_schema import StoreInfo, count
-from smil_ray.data.hdf5_store import Hdf5Source
-from smil_ray.data.hdf5_table import SampleTable
+from smil_ray.data.hdf5.files import remove_leftovers, write_bytes, write_error
+from smil_ray.data.hdf5.merge import StoreSize, merge
+from smil_ray.data.hdf5.schema import StoreInfo, count
+from smil_ray.data.hdf5.store import Hdf5Source
+from smil_ray.data.hdf5.table import SampleTable
 from smil_ray.errors import DataError
 from smil_ray.orchestration.preprocess_plan import Plan, Shard
 from smil_ray.orchestration.preprocess_shard import ShardManifest

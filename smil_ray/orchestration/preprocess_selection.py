@@ -6,8 +6,8 @@ from pathlib import Path
 
 import orjson
 
-from smil_ray.data.hdf5_schema import Drop
-from smil_ray.data.replicant import Entry
+from smil_ray.data.hdf5.schema import Drop
+from smil_ray.data.replicant.reading import Entry
 from smil_ray.errors import DataError
 
 NOT_LISTED = "not_listed"

@@ -11,11 +11,11 @@ import cv2
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Sample
 from smil_ray.data.filters import FilterOptions, SampleError, judge
-from smil_ray.data.hdf5_files import write_bytes
-from smil_ray.data.hdf5_merge import StoreSize, write_shard
-from smil_ray.data.hdf5_schema import Drop, StoreInfo
-from smil_ray.data.hdf5_table import encode_samples
-from smil_ray.data.replicant import Entry, ReadOptions, ReadResult, read_samples
+from smil_ray.data.hdf5.files import write_bytes
+from smil_ray.data.hdf5.merge import StoreSize, write_shard
+from smil_ray.data.hdf5.schema import Drop, StoreInfo
+from smil_ray.data.hdf5.table import encode_samples
+from smil_ray.data.replicant.reading import Entry, ReadOptions, ReadResult, read_samples
 from smil_ray.orchestration.preprocess_plan import PreprocessOptions, Shard
 
 

@@ -17,8 +17,8 @@ import torch
 from ray.exceptions import RayTaskError
 from threadpoolctl import threadpool_limits
 
-from smil_ray.data.synthetic import SynthOptions, batch_file, render_sample
-from smil_ray.data.synthetic_animal import Studio
+from smil_ray.data.synthetic.animal import Studio
+from smil_ray.data.synthetic.samples import SynthOptions, batch_file, render_sample
 from smil_ray.errors import ConfigError, DataError, SmilRayError
 from smil_ray.orchestration.cluster import start_ray
 

@@ -14,7 +14,7 @@ import torch
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
-from smil_ray.data.features_build import BuildHooks, BuildStoppedError
+from smil_ray.data.features.build import BuildHooks, BuildStoppedError
 from smil_ray.orchestration.train_recorder import Recorder, check_same_data, record_start
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.assemble import assemble, open_data

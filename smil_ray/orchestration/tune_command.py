@@ -175,7 +175,7 @@ def fitting_settings(base: Config, data: Path, console: Console) -> list[str]:
 
 def embedded_data(folder: Path, samples: int, console: Console) -> Path:
     """Return an HDF5 file of synthetic insects below `folder`, made if it is not there yet."""
-    from smil_ray.data.synthetic import EASY_VIEW, SynthOptions
+    from smil_ray.data.synthetic.samples import EASY_VIEW, SynthOptions
     from smil_ray.orchestration.preprocess_job import preprocess
     from smil_ray.orchestration.preprocess_plan import PreprocessOptions
     from smil_ray.orchestration.synth_job import synthesize

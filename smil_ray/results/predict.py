@@ -20,7 +20,7 @@ from smil_ray.body.smil_model import PosedBody, SmilModel
 from smil_ray.core.frames import change_frame
 from smil_ray.core.params import SmilParams
 from smil_ray.data.image_io import read_rgb, write_png
-from smil_ray.data.replicant_files import check_name, printable
+from smil_ray.data.replicant.files import check_name, printable
 from smil_ray.errors import DataError
 from smil_ray.render.camera import Camera
 from smil_ray.render.overlay import draw_keypoints, draw_mesh

@@ -17,17 +17,17 @@ from torch import Tensor
 
 from smil_ray.config import Config
 from smil_ray.data.augment import Augmenter
-from smil_ray.data.features import FeatureCache
-from smil_ray.data.features_build import MANIFEST, BuildHooks, build
-from smil_ray.data.features_folder import CacheLimitError, cache_root, check_limit
-from smil_ray.data.features_key import (
+from smil_ray.data.features.build import MANIFEST, BuildHooks, build
+from smil_ray.data.features.cache import FeatureCache
+from smil_ray.data.features.folder import CacheLimitError, cache_root, check_limit
+from smil_ray.data.features.key import (
     NO_AUGMENTATION,
     FeatureKey,
     augmentation_id,
     order_hash,
     rows_per_shard,
 )
-from smil_ray.data.features_shard import ShardMaker
+from smil_ray.data.features.shard import ShardMaker
 from smil_ray.errors import CheckpointError
 from smil_ray.models.backbones import Backbone
 from smil_ray.training.checkpoint_files import Checkpoint

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from smil_ray.config import Config
 from smil_ray.core.batch import Batch, collate
 from smil_ray.data.augment import AugmentedView, Augmenter
-from smil_ray.data.features import FeatureCache, FeatureView, unchanged
+from smil_ray.data.features.cache import FeatureCache, FeatureView, unchanged
 from smil_ray.errors import ConfigError
 from smil_ray.losses.curriculum import used_terms
 from smil_ray.training.parcel import Parcel, ParcelLoader, pack

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Sample
-from smil_ray.data.features import FeatureCache
+from smil_ray.data.features.cache import FeatureCache
 from smil_ray.data.splits import Splits
 from smil_ray.losses.objective import Objective
 from smil_ray.models.regressor import Regressor, TargetStatistics

@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from smil_ray.body import lbs
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core import rotations
-from smil_ray.data import coordinates
+from smil_ray.data.replicant import coordinates
 
 SETS = {"replicAnt-x-SMIL-demo": 20, "replicAnt-x-SMIL-TEX": 5}
 TOLERANCE_CM = {"replicAnt-x-SMIL-demo": 1e-6, "replicAnt-x-SMIL-TEX": 5e-6}

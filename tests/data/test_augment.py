@@ -14,8 +14,8 @@ from smil_ray.core.batch import Sample, collate
 from smil_ray.core.params import SmilParams
 from smil_ray.core.rotations import axis_angle_to_matrix
 from smil_ray.data.augment import AugmentedView, Augmenter, Move, mirrored, moved
-from smil_ray.data.coordinates import project
-from tests.data.hdf5_samples import make_sample
+from smil_ray.data.replicant.coordinates import project
+from tests.data.hdf5.hdf5_samples import make_sample
 
 SIZE = 64
 STRONG = AugmentConfig(enabled=True, rotate_deg=180, zoom=0.5, flip=0.5)

@@ -9,11 +9,11 @@ import pytest
 from pydantic import ValidationError
 
 from smil_ray.core.batch import Sample
-from smil_ray.data import coordinates
 from smil_ray.data.crop import CropConfig, animal_box, crop_names, crop_windows, mask_corners
-from smil_ray.data.replicant import ReadOptions, find_entries, read_samples
-from tests.data import tiny_replicant as tiny
-from tests.data.tiny_replicant import TinyBody
+from smil_ray.data.replicant import coordinates
+from smil_ray.data.replicant.reading import ReadOptions, find_entries, read_samples
+from tests.data.replicant import tiny_replicant as tiny
+from tests.data.replicant.tiny_replicant import TinyBody
 
 BODY = TinyBody()
 PARENTS = (-1, 0, 1)

@@ -14,10 +14,16 @@ from torch.utils.data import DataLoader
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Sample, collate
 from smil_ray.data.dataset import SmilDataset, UnifiedSMILDataset, default_input_size
-from smil_ray.data.hdf5_merge import write_shard
-from smil_ray.data.hdf5_table import encode_samples
+from smil_ray.data.hdf5.merge import write_shard
+from smil_ray.data.hdf5.table import encode_samples
 from smil_ray.errors import ConfigError, DataError
-from tests.data.hdf5_samples import EVERY_LABEL, SIZE, assert_same_labels, make_sample, store_info
+from tests.data.hdf5.hdf5_samples import (
+    EVERY_LABEL,
+    SIZE,
+    assert_same_labels,
+    make_sample,
+    store_info,
+)
 
 N = 10
 

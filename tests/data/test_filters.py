@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from smil_ray.data.filters import REASONS, FilterOptions, SampleError, coverage, judge
-from smil_ray.data.replicant import find_entries, read_samples
-from tests.data import tiny_replicant as tiny
+from smil_ray.data.replicant.reading import find_entries, read_samples
+from tests.data.replicant import tiny_replicant as tiny
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from smil_ray.data import image_io
-from smil_ray.data.coordinates import Window
 from smil_ray.data.filters import SampleError
+from smil_ray.data.replicant.coordinates import Window
 
 
 def picture(height: int = 240, width: int = 320, seed: int = 0) -> np.ndarray:

@@ -9,12 +9,12 @@ import pytest
 from smil_ray.core.batch import Sample
 from smil_ray.core.skeleton import Skeleton
 from smil_ray.data.dataset import SmilDataset
-from smil_ray.data.hdf5_merge import StoreSize, merge
-from smil_ray.data.hdf5_schema import Drop
-from smil_ray.data.hdf5_table import encode_samples
+from smil_ray.data.hdf5.merge import StoreSize, merge
+from smil_ray.data.hdf5.schema import Drop
+from smil_ray.data.hdf5.table import encode_samples
 from smil_ray.data.inspection import PANEL, describe, draw_labels, label_sheet
 from smil_ray.render.overlay import PREDICTED_COLOR, TRUE_COLOR
-from tests.data.hdf5_samples import EVERY_LABEL, make_sample, store_info
+from tests.data.hdf5.hdf5_samples import EVERY_LABEL, make_sample, store_info
 
 DROPS = [
     Drop("set/x_1", "image_damaged", "x_1.JPG: damaged JPEG"),

@@ -10,7 +10,7 @@ from smil_ray.cli import main
 from smil_ray.config_io import load_config
 from smil_ray.core.batch import LABELS
 from smil_ray.data.dataset import SmilDataset
-from smil_ray.data.hdf5_store import read_drops
+from smil_ray.data.hdf5.store import read_drops
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.tracking.run_dir import RunDir
 from tests.experiments.script import run_script

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from smil_ray.data.synthetic import SynthOptions
+from smil_ray.data.synthetic.samples import SynthOptions
 from smil_ray.orchestration.preprocess_plan import PreprocessOptions
 from smil_ray.orchestration.synth_job import synthesize
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.data.doctor import examine
-from smil_ray.data.doctor_report import DoctorReport
-from smil_ray.data.hdf5_store import Hdf5Source, read_drops, verify
-from smil_ray.data.synthetic import SynthOptions
+from smil_ray.data.doctor.examination import examine
+from smil_ray.data.doctor.report import DoctorReport
+from smil_ray.data.hdf5.store import Hdf5Source, read_drops, verify
+from smil_ray.data.synthetic.samples import SynthOptions
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.doctor_job import examine_in_parallel
 from smil_ray.orchestration.preprocess_job import preprocess

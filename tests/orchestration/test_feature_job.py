@@ -6,11 +6,11 @@ import pytest
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.cli import main
-from smil_ray.data.features_build import is_complete
-from smil_ray.data.features_folder import list_caches
-from smil_ray.data.hdf5_merge import write_shard
-from smil_ray.data.hdf5_schema import StoreInfo
-from smil_ray.data.hdf5_table import encode_samples
+from smil_ray.data.features.build import is_complete
+from smil_ray.data.features.folder import list_caches
+from smil_ray.data.hdf5.merge import write_shard
+from smil_ray.data.hdf5.schema import StoreInfo
+from smil_ray.data.hdf5.table import encode_samples
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.feature_job import build_features
 from smil_ray.orchestration.train_job import TrainOptions, run_training

@@ -14,7 +14,7 @@ import pytest
 import ray
 
 from smil_ray.data.dataset import SmilDataset
-from smil_ray.data.hdf5_store import Hdf5Source, verify
+from smil_ray.data.hdf5.store import Hdf5Source, verify
 from smil_ray.errors import ConfigError, DataError
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.preprocess_job import preprocess

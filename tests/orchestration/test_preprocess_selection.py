@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from smil_ray.data.hdf5_schema import Drop
-from smil_ray.data.replicant import Entry
+from smil_ray.data.hdf5.schema import Drop
+from smil_ray.data.replicant.reading import Entry
 from smil_ray.errors import DataError
 from smil_ray.orchestration.preprocess_selection import read_selection
 

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.data import replicant
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.data.filters import REASONS
-from smil_ray.data.hdf5_schema import StoreInfo
-from smil_ray.data.hdf5_store import Hdf5Source, read_drops, verify
+from smil_ray.data.hdf5.schema import StoreInfo
+from smil_ray.data.hdf5.store import Hdf5Source, read_drops, verify
+from smil_ray.data.replicant import reading as replicant
 from smil_ray.errors import DataError
 from smil_ray.orchestration.preprocess_parts import PartsFolder
 from smil_ray.orchestration.preprocess_plan import PreprocessOptions, make_plan

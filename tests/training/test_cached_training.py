@@ -10,10 +10,10 @@ import torch
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.core.batch import Sample, collate
-from smil_ray.data import features_key
 from smil_ray.data.augment import Augmenter
-from smil_ray.data.features_build import BuildHooks
-from smil_ray.data.features_folder import CacheLimitError
+from smil_ray.data.features import key as features_key
+from smil_ray.data.features.build import BuildHooks
+from smil_ray.data.features.folder import CacheLimitError
 from smil_ray.models.backbones import Backbone
 from smil_ray.training.assemble import assemble
 from smil_ray.training.checkpoint_folder import load_newest

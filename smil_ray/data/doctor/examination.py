@@ -1,0 +1,233 @@
+"""What is wrong with a replicAnt data set, found before a trainer trips over it.
+
+Every entry is read exactly as preprocessing reads it; what is unusable, what does not fit the
+body model, and what contradicts other entries becomes a finding with a kind, a sentence and
+the entries' names.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from smil_ray.core.batch import Sample
+from smil_ray.data import image_io
+from smil_ray.data.doctor.pictures import (
+    CHANCE,
+    FAINT,
+    MAX_SUSPECTS,
+    SUSPICIOUS,
+    contrast,
+    edge_map,
+    find_swaps,
+)
+from smil_ray.data.doctor.report import DoctorReport, Finding, Kind
+from smil_ray.data.filters import REASONS, SampleError
+from smil_ray.data.replicant.annotations import read_frame
+from smil_ray.data.replicant.labels import BodyFacts
+from smil_ray.data.replicant.reading import Entry, ReadOptions, find_entries, read_samples
+
+MapFunction = Callable[
+    [Callable[[Entry], "EntryReport"], Sequence[Entry]], Iterable["EntryReport"]
+]
+"""`map` or anything that gives the results in the same order, such as a parallel one."""
+Progress = Callable[[int, int], None]
+
+KINDS: dict[str, Kind] = {
+    **{reason: Kind("error", sentence) for reason, sentence in REASONS.items()},
+    "missing joints": Kind("warning", "joints of the body model are missing in the file"),
+    "unknown joints": Kind("warning", "joints of the file are unknown to the body model"),
+    "shape betas": Kind("warning", "their number does not fit the body model"),
+    "ScaleWeights": Kind("warning", "their number does not fit the body model"),
+    "TranslationWeights": Kind("warning", "their number does not fit the body model"),
+    "keypoints": Kind("warning", "some joints have 2D but no 3D positions"),
+    "no_mask": Kind("warning", "there is no ID mask: no silhouette, visibility from the frame"),
+    "empty_mask": Kind("warning", "the ID mask does not show the subject"),
+    "faint_picture": Kind("warning", "the picture is all but even where the subject is"),
+    "image_disagrees": Kind("warning", "the picture shows no edges where the mask has them"),
+}
+"""Every kind of finding, its severity and its sentence."""
+
+
+@dataclass(frozen=True)
+class EntryReport:
+    """What one entry contributes to the report.
+
+    Attributes:
+        findings: (kind, message) pairs.
+        image_hash, json_hash: Content of the files, empty when unreadable.
+        labels: Names of labels that each usable sample has.
+        coverage: Silhouette's share of each sample's picture, None without a mask.
+        keypoints: (present, in frame, visible) counts over the samples.
+        picture_side: Side of the padded square, 0 when unusable.
+        fov: Vertical fields of view, degrees.
+        edge_score: How well picture and mask fit (`doctor_pictures`); None where it is open.
+    """
+
+    name: str
+    findings: tuple[tuple[str, str], ...]
+    image_hash: str
+    json_hash: str
+    labels: tuple[frozenset[str], ...] = ()
+    coverage: tuple[float | None, ...] = ()
+    keypoints: tuple[int, int, int] = (0, 0, 0)
+    picture_side: int = 0
+    fov: tuple[float, ...] = ()
+    edge_score: float | None = None
+
+
+def examine(
+    folder: Path | str,
+    model: BodyFacts,
+    *,
+    map_function: MapFunction = map,
+    progress: Progress | None = None,
+    limit: int | None = None,
+) -> DoctorReport:
+    """Return everything that is wrong with the data set below `folder`.
+
+    Args:
+        folder: A replicAnt data set, nested folders included.
+        model: The body model that the labels shall fit.
+        map_function: Runs the examination of single entries, in order; `map` by default.
+        progress: Called with (done, total) after each entry.
+        limit: Examine only the first entries.
+
+    Raises:
+        DataError: There is no annotated picture.
+    """
+    entries = find_entries(folder)[:limit]
+    reports: list[EntryReport] = []
+    for report in map_function(partial(examine_entry, model=model), entries):
+        reports.append(report)
+        if progress is not None:
+            progress(len(reports), len(entries))
+    findings = [
+        Finding(kind, report.name, message)
+        for report in reports
+        for kind, message in report.findings
+    ]
+    findings += _repeated(reports) + _swapped(entries, reports, model)
+    return DoctorReport.build(Path(folder), KINDS, reports, findings)
+
+
+def examine_entry(entry: Entry, model: BodyFacts) -> EntryReport:
+    """Return what is to be said about one entry; needs no other entry, never raises for data."""
+    hashes = _hash(entry.image_path), _hash(entry.json_path)
+    try:
+        result = read_samples(entry, model, ReadOptions())
+    except SampleError as error:
+        return EntryReport(entry.name, _all_errors(entry, error), *hashes)
+    findings = [(note.partition(":")[0], f"{entry.name}: {note}") for note in result.notes]
+    findings += [(error.reason, str(error)) for error in result.rejected]
+    if entry.mask_path is None:
+        findings.append(("no_mask", f"{entry.json_path.name}: no ID mask beside it"))
+    for sample, covered in zip(result.samples, result.coverage, strict=True):
+        if covered == 0.0:
+            findings.append(("empty_mask", f"{sample.name}: the mask does not show the subject"))
+        levels = contrast(sample)
+        if levels is not None and levels < FAINT:
+            text = f"{sample.name}: {levels:.0f} of 255 levels around the subject"
+            findings.append(("faint_picture", text))
+    edges = edge_map(result.samples[0]) if len(result.samples) == 1 else None
+    score = None if edges is None else edges.score
+    if score is not None and score < CHANCE:
+        text = f"{entry.name}: edges along the mask rank {score:.2f} (0.5 is chance)"
+        findings.append(("image_disagrees", text))
+    return EntryReport(
+        entry.name,
+        tuple(findings),
+        *hashes,
+        labels=tuple(sample.present for sample in result.samples),
+        coverage=tuple(result.coverage),
+        keypoints=_count_keypoints(result.samples),
+        picture_side=result.samples[0].image.shape[0],
+        fov=tuple(sample.fov for sample in result.samples),
+        edge_score=score,
+    )
+
+
+def _all_errors(entry: Entry, first: SampleError) -> tuple[tuple[str, str], ...]:
+    """Look on after the first error, so that one visit names all that is broken."""
+    found = {first.reason: str(first)}
+    if first.reason == "unexpected":
+        return tuple(found.items())
+
+    def attempt(check: Callable[[], object]) -> None:
+        try:
+            check()
+        except SampleError as error:
+            found.setdefault(error.reason, str(error))
+
+    attempt(lambda: read_frame(entry.json_path))
+    if entry.image_path is not None:
+        image = entry.image_path
+        attempt(lambda: image_io.read_rgb(image))
+    if entry.mask_path is not None:
+        mask = entry.mask_path
+        attempt(lambda: image_io.read_id_mask(mask))
+    return tuple(found.items())
+
+
+def _count_keypoints(samples: Sequence[Sample]) -> tuple[int, int, int]:
+    present = sum(int(sample.keypoint_presence.sum()) for sample in samples)
+    inside = sum(
+        int(((s.keypoints_2d >= 0.0) & (s.keypoints_2d < 1.0)).all(axis=1).sum()) for s in samples
+    )
+    return present, inside, sum(int(sample.keypoint_visibility.sum()) for sample in samples)
+
+
+def _hash(path: Path | None) -> str:
+    try:
+        return "" if path is None else hashlib.blake2b(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _repeated(reports: Sequence[EntryReport]) -> list[Finding]:
+    """Return findings for pictures that occur more than once."""
+    groups: dict[str, list[EntryReport]] = {}
+    for report in reports:
+        if report.image_hash and not _is_group_of_empty(report):
+            groups.setdefault(report.image_hash, []).append(report)
+    findings = []
+    for group in groups.values():
+        first = group[0]
+        if len({report.json_hash for report in group}) > 1:
+            names = ", ".join(report.name for report in group[:4])
+            findings += [
+                Finding("identical_images", report.name, f"{names}: one picture, other labels")
+                for report in group
+            ]
+        else:
+            findings += [
+                Finding("duplicate_sample", report.name, f"{report.name}: same as {first.name}")
+                for report in group[1:]
+            ]
+    return findings
+
+
+def _is_group_of_empty(report: EntryReport) -> bool:
+    """Unreadable pictures (such as empty files) are equal without being the same picture."""
+    return any(kind == "image_unreadable" for kind, _ in report.findings)
+
+
+def _swapped(
+    entries: Sequence[Entry], reports: Sequence[EntryReport], model: BodyFacts
+) -> list[Finding]:
+    """Look among the entries whose picture fits its mask worst for pairs that fit crosswise."""
+    suspects = [
+        (report.edge_score, index)
+        for index, report in enumerate(reports)
+        if report.edge_score is not None and report.edge_score < SUSPICIOUS
+    ]
+    maps = {}
+    for _, index in sorted(suspects)[:MAX_SUSPECTS]:
+        edges = edge_map(read_samples(entries[index], model).samples[0])
+        if edges is not None:
+            maps[entries[index].name] = edges
+    return [
+        Finding("swapped_images", name, f"{name}: its picture fits the mask of {other} better")
+        for name, other in find_swaps(maps)
+    ]

@@ -1,0 +1,148 @@
+"""Cached features of a frozen backbone: rows by sample and view, and views for a DataLoader.
+
+What a run needs of its data is in the cache: features, labels and masks. Pictures are not
+decoded and the backbone does not run.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from smil_ray.core.batch import Batch, batch_of_labels
+from smil_ray.data.features.build import check_key, is_complete, shard_path
+from smil_ray.data.features.key import DTYPES, FeatureKey
+from smil_ray.data.features.shard import (
+    FEATURES,
+    MASK_BYTES,
+    MASK_ENDS,
+    Tensors,
+    map_shard,
+)
+from smil_ray.data.hdf5.masks import decode_mask
+from smil_ray.errors import DataError
+
+
+class FeatureCache:
+    """A complete cache, memory-mapped; pickles without its files and opens them again.
+
+    Args:
+        folder: Its folder.
+        key: The key that it must have.
+
+    Raises:
+        DataError: It is not complete, damaged, or belongs to another key.
+    """
+
+    def __init__(self, folder: Path, key: FeatureKey) -> None:
+        if not is_complete(folder):
+            raise DataError(
+                f"feature cache {folder}", expected="a complete cache", found="a part of one"
+            )
+        check_key(folder, key)
+        self.folder = folder
+        self.key = key
+        self._shards = _open(folder, key)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "key": self.key}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["folder"], state["key"])
+
+    def tokens(self, indices: Sequence[int], view: int = 0) -> Float[Tensor, "rows width"]:
+        """Return the packed features of samples, in the cache's precision."""
+        found = torch.empty(len(indices), self.key.width, dtype=DTYPES[self.key.precision])
+        for at, index in enumerate(indices):
+            shard, row = self._place(index, view)
+            found[at] = shard[FEATURES][row]
+        return found
+
+    def labels(self, indices: Sequence[int], view: int = 0) -> Tensors:
+        """Return the labels of samples as `core.batch.stack_labels` does."""
+        places = [self._place(index, view) for index in indices]
+        names = set(self._shards[0]) - {FEATURES, MASK_BYTES, MASK_ENDS}
+        return {name: torch.stack([shard[name][row] for shard, row in places]) for name in names}
+
+    def masks(self, indices: Sequence[int], view: int = 0) -> UInt8[Tensor, "rows 1 h w"]:
+        """Return the masks of samples, zeros where a sample has none."""
+        size = self.key.input_size
+        found = np.zeros((len(indices), 1, size, size), dtype=np.uint8)
+        for at, index in enumerate(indices):
+            shard, row = self._place(index, view)
+            first = int(shard[MASK_ENDS][row - 1]) if row else 0
+            data = shard[MASK_BYTES][first : int(shard[MASK_ENDS][row])].numpy().tobytes()
+            if data:
+                found[at, 0] = decode_mask(data, size)
+        return torch.from_numpy(found)
+
+    def _place(self, index: int, view: int) -> tuple[Tensors, int]:
+        row = (view % self.key.views) * self.key.samples + int(index)
+        number, row = divmod(row, self.key.rows_per_shard)
+        return self._shards[number], row
+
+
+class FeatureView(Dataset):
+    """Samples of a cache for a DataLoader whose batches are made here: `collate_fn=unchanged`.
+
+    With several views of each picture, epoch e has view e modulo their number.
+
+    Args:
+        cache: The cache.
+        names: Names of all samples of the data set.
+        indices: The samples of the view.
+        reference_frame: Frame of the labels.
+        with_masks: Decode the masks, which only a silhouette loss needs.
+    """
+
+    def __init__(
+        self,
+        cache: FeatureCache,
+        names: Sequence[str],
+        indices: Sequence[int] | np.ndarray,
+        reference_frame: str,
+        *,
+        with_masks: bool,
+    ) -> None:
+        self._cache = cache
+        self._indices = [int(index) for index in indices]
+        self._names = [names[index] for index in self._indices]
+        self._frame = reference_frame
+        self._with_masks = with_masks
+        self._labels = [cache.labels(self._indices, view) for view in range(cache.key.views)]
+        # In shared memory, so that persistent loader processes see it change.
+        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the view of the next pass."""
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        """Return a batch with `tokens` in place of images."""
+        view = int(self._epoch) % self._cache.key.views
+        rows = torch.tensor(positions)
+        indices = [self._indices[position] for position in positions]
+        return batch_of_labels(
+            [self._names[position] for position in positions],
+            {name: values[rows] for name, values in self._labels[view].items()},
+            self._frame,
+            mask=self._cache.masks(indices, view) if self._with_masks else None,
+            tokens=self._cache.tokens(indices, view),
+        )
+
+
+def unchanged(batch: Any) -> Any:
+    """Return a batch that a `FeatureView` made; the `collate_fn` of its loader."""
+    return batch
+
+
+def _open(folder: Path, key: FeatureKey) -> list[Tensors]:
+    return [map_shard(shard_path(folder, n), rows, key) for n, rows in enumerate(key.shards)]

@@ -1,0 +1,1 @@
+"""replicAnt's JSON and pictures to samples, in the package's coordinates."""

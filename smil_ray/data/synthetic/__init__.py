@@ -1,0 +1,1 @@
+"""Synthetic data sets in replicAnt's format, rendered from a body model."""
