@@ -20,9 +20,9 @@ from time import perf_counter
 
 from rich.console import Console
 
-from smil_ray.cli_arguments import count, count_or_zero
-from smil_ray.cli_exit import exit_code
-from smil_ray.cli_progress import progress_bar
+from smil_ray.cli.arguments import count, count_or_zero
+from smil_ray.cli.exit import exit_code
+from smil_ray.cli.progress import progress_bar
 from smil_ray.config_io import read_yaml, sweep_from_dict
 
 CONFIG = Path(__file__).parent / "configs" / "demo.yaml"

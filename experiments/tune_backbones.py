@@ -17,7 +17,7 @@ Expect:   a ranked table, SWEEP/report.html, and the winner trained on with Ray 
 import sys
 from pathlib import Path
 
-from smil_ray.cli import kebab
+from smil_ray.cli.main import kebab
 from smil_ray.orchestration.tune_command import tune_main
 
 if __name__ == "__main__":

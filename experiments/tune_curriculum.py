@@ -14,7 +14,7 @@ Expect:   constant weights first (18.7 and 19.5 % of body length), parameters fi
 import sys
 from pathlib import Path
 
-from smil_ray.cli import kebab
+from smil_ray.cli.main import kebab
 from smil_ray.orchestration.tune_command import tune_main
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ Expect:   a decoder in the first place by the pose error, at a little more time:
 import sys
 from pathlib import Path
 
-from smil_ray.cli import kebab
+from smil_ray.cli.main import kebab
 from smil_ray.orchestration.tune_command import tune_main
 
 if __name__ == "__main__":

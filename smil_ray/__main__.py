@@ -2,7 +2,7 @@
 
 import sys
 
-from smil_ray.cli import main
+from smil_ray.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

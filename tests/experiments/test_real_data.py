@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smil_ray.cli import main
+from smil_ray.cli.main import main
 from smil_ray.config_io import load_config
 from smil_ray.core.batch import LABELS
 from smil_ray.data.dataset import SmilDataset

@@ -9,7 +9,7 @@ import pytest
 
 from smil_ray.body.model_file import write_npz
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.cli import main
+from smil_ray.cli.main import main
 from smil_ray.config_io import load_config
 from smil_ray.orchestration import train_job
 from smil_ray.orchestration.train_job import TrainOutcome

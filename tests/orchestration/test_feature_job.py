@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.cli import main
+from smil_ray.cli.main import main
 from smil_ray.data.features.build import is_complete
 from smil_ray.data.features.folder import list_caches
 from smil_ray.data.hdf5.merge import write_shard

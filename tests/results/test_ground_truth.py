@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.cli import main
+from smil_ray.cli.main import main
 from smil_ray.config import Config
 from smil_ray.core.batch import Sample
 from smil_ray.data.dataset import SmilDataset

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from smil_ray.cli_arguments import (
+from smil_ray.cli.arguments import (
     Commands,
     add_command,
     choose,
@@ -15,7 +15,7 @@ from smil_ray.cli_arguments import (
     fraction,
     names,
 )
-from smil_ray.cli_progress import progress_bar
+from smil_ray.cli.progress import progress_bar
 from smil_ray.errors import ConfigError
 
 NAMED_DROPS = 20

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from smil_ray.cli_arguments import Commands, add_command, count, count_or_zero, positive
-from smil_ray.cli_progress import progress_bar
+from smil_ray.cli.arguments import Commands, add_command, count, count_or_zero, positive
+from smil_ray.cli.progress import progress_bar
 from smil_ray.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 from smil_ray.body.model_file import write_npz
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.cli import main
+from smil_ray.cli.main import main
 from tests.insect_data import write_insects
 
 Place = Callable[[str], str]

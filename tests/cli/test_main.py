@@ -5,9 +5,11 @@ import re
 
 import pytest
 
-from smil_ray import __version__, cli_data, cli_exit
-from smil_ray.cli import build_parser, kebab, main
-from smil_ray.cli_exit import exit_code
+from smil_ray import __version__
+from smil_ray.cli import data as cli_data
+from smil_ray.cli import exit as cli_exit
+from smil_ray.cli.exit import exit_code
+from smil_ray.cli.main import build_parser, kebab, main
 from smil_ray.errors import ConfigError
 
 (_CHOICES,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))

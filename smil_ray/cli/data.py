@@ -6,14 +6,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from smil_ray.cli_arguments import (
+from smil_ray.cli.arguments import (
     Commands,
     add_command,
     count,
     count_or_zero,
     fraction,
 )
-from smil_ray.cli_progress import progress_bar
+from smil_ray.cli.progress import progress_bar
 
 
 def add_commands(commands: Commands) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from smil_ray.cli_arguments import Commands, add_command, count
-from smil_ray.cli_progress import progress_bar
+from smil_ray.cli.arguments import Commands, add_command, count
+from smil_ray.cli.progress import progress_bar
 
 CHECKPOINT_HELP = "a run folder (its best checkpoint is used) or a checkpoint folder"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smil_ray.cli import main
+from smil_ray.cli.main import main
 from smil_ray.orchestration import rerun
 from smil_ray.orchestration.sweep_board import read_board
 from smil_ray.results.ranking import Leaderboard

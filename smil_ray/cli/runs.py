@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from smil_ray.cli_arguments import Commands, add_command
+from smil_ray.cli.arguments import Commands, add_command
 
 URI_HELP = "MLflow (default: MLFLOW_TRACKING_URI, or mlflow.db in this folder)"
 

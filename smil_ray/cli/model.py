@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from smil_ray.cli_arguments import Commands, add_command, count, positive
+from smil_ray.cli.arguments import Commands, add_command, count, positive
 
 
 def add_commands(commands: Commands) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from smil_ray.cli_arguments import Commands, add_command, count
+from smil_ray.cli.arguments import Commands, add_command, count
 
 if TYPE_CHECKING:
     from smil_ray.results.comparison import ComparedRun

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from smil_ray.cli_arguments import Commands, add_command, count
+from smil_ray.cli.arguments import Commands, add_command, count
 
 
 def add_commands(commands: Commands) -> None:
