@@ -26,7 +26,7 @@ from torch import Tensor
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.params import SmilParams
 from smil_ray.render.camera import Camera
-from smil_ray.render.silhouette import soft_silhouette
+from smil_ray.render.silhouette.soft import soft_silhouette
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 FOV_DEG = 30.0

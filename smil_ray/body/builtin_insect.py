@@ -10,7 +10,7 @@ import numpy as np
 
 from smil_ray.body.builtin_anatomy import JOINT_NAMES, PARENTS, SHAPE_NAMES, Shape, grow
 from smil_ray.body.half_mesh import MIRROR, WholeMesh, mirrored
-from smil_ray.body.model_arrays import ModelArrays, regress
+from smil_ray.body.model_file.arrays import ModelArrays, regress
 from smil_ray.core.skeleton import Skeleton
 
 _DECIMALS = 7

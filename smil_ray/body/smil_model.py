@@ -15,8 +15,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from smil_ray.body import builtin_insect, lbs
-from smil_ray.body.model_arrays import ModelArrays, check
-from smil_ray.body.model_file import read_model_file, write_npz
+from smil_ray.body.model_file.arrays import ModelArrays, check
+from smil_ray.body.model_file.reading import read_model_file, write_npz
 from smil_ray.body.posed_body import BodyBasis, PosedBody, ShapedBody
 from smil_ray.core.params import SmilParams
 from smil_ray.core.skeleton import Skeleton, chain_length

@@ -63,7 +63,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _convert_model(arguments: argparse.Namespace) -> int:
-    from smil_ray.body.model_file import read_model_file, write_npz
+    from smil_ray.body.model_file.reading import read_model_file, write_npz
 
     model = read_model_file(arguments.source)
     write_npz(model, arguments.target)

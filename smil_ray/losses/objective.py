@@ -157,7 +157,7 @@ class Objective:
         if not with_silhouette:
             return posed.joints, xy, None
         # Imported here, because its kernels take seconds to load and most runs need none.
-        from smil_ray.render.silhouette import soft_silhouette
+        from smil_ray.render.silhouette.soft import soft_silhouette
 
         size = self.loss.silhouette_size
         points, depth = camera.project(posed.skin())

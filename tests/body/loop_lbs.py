@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from smil_ray.body.model_arrays import ModelArrays
+from smil_ray.body.model_file.arrays import ModelArrays
 
 
 def rotation_matrix(axis_angle: np.ndarray) -> np.ndarray:

@@ -9,8 +9,8 @@ import torch
 
 from smil_ray.body import builtin_insect
 from smil_ray.body.builtin_anatomy import SHAPE_NAMES
-from smil_ray.body.model_arrays import ModelArrays
-from smil_ray.body.model_file import read_model_file, write_npz
+from smil_ray.body.model_file.arrays import ModelArrays
+from smil_ray.body.model_file.reading import read_model_file, write_npz
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core import rotations
 from tests.body.mesh_checks import crossings, is_closed, volume

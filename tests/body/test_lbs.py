@@ -9,8 +9,8 @@ import torch
 
 from smil_ray.body import builtin_insect
 from smil_ray.body.lbs import kinematic_plan
-from smil_ray.body.model_arrays import ModelArrays
-from smil_ray.body.model_file import read_model_file
+from smil_ray.body.model_file.arrays import ModelArrays
+from smil_ray.body.model_file.reading import read_model_file
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core import rotations
 from tests.body.loop_lbs import pose_one

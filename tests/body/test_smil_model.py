@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from smil_ray.body import lbs, model_file, posed_body
+from smil_ray.body import lbs, posed_body
+from smil_ray.body.model_file import reading as model_file
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core import rotations
 from smil_ray.core.params import SmilParams

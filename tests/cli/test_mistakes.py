@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from smil_ray.body.model_file import write_npz
+from smil_ray.body.model_file.reading import write_npz
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.cli.main import main
 from tests.insect_data import write_insects

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from smil_ray.body.model_file import write_npz
+from smil_ray.body.model_file.reading import write_npz
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.cli.main import main
 from smil_ray.config_io import load_config

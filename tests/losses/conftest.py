@@ -15,7 +15,7 @@ from smil_ray.core.params import (
     translations_from_weights,
 )
 from smil_ray.render.camera import Camera
-from smil_ray.render.silhouette import soft_silhouette
+from smil_ray.render.silhouette.soft import soft_silhouette
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import torch
 
 from smil_ray.render.rasterize import rasterize
 from smil_ray.render.shading import render_rgb
-from smil_ray.render.silhouette import soft_silhouette
+from smil_ray.render.silhouette.soft import soft_silhouette
 
 Mesh = tuple[np.ndarray, np.ndarray]
 

@@ -11,7 +11,7 @@ import torch
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.render.camera import Camera
-from smil_ray.render.silhouette import soft_silhouette
+from smil_ray.render.silhouette.soft import soft_silhouette
 
 Scene = Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 pytestmark = pytest.mark.usefixtures("kernels")

@@ -7,7 +7,7 @@ import torch
 
 from smil_ray.errors import ConfigError
 from smil_ray.render.camera import MIN_DEPTH
-from smil_ray.render.silhouette import (
+from smil_ray.render.silhouette.soft import (
     blur_radius,
     fractions_to_ndc,
     signed_squared_distance,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from smil_ray.body.model_arrays import ModelArrays
-from smil_ray.body.model_file import read_model_file, write_npz
+from smil_ray.body.model_file.arrays import ModelArrays
+from smil_ray.body.model_file.reading import read_model_file, write_npz
 from smil_ray.errors import ModelFileError
 from tests.body.small_models import small_arrays
 

@@ -1,0 +1,1 @@
+"""Files of body models (.npz, .pkl): reading, checking and writing them."""

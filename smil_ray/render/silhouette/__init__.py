@@ -1,0 +1,1 @@
+"""Differentiable silhouettes: the reference and a compiled CPU implementation."""
