@@ -183,7 +183,7 @@ def learn(folder: Path, row: str, scale: Scale, train: Path, held_out: Path) -> 
     """Return the held-out figures of one row; trains it, or goes on with its training."""
     from smil_ray.orchestration.train_job import run_training
     from smil_ray.orchestration.train_job_resume import choose_start
-    from smil_ray.training.checkpoint import load_regressor
+    from smil_ray.training.checkpoint.loading import load_regressor
 
     torch.set_num_threads(1)
     record = folder / f"{row.replace(' ', '_')}.json"

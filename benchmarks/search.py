@@ -35,8 +35,8 @@ from smil_ray.results.ranking import TrialRecord
 from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.sync_metrics import read_metrics
 from smil_ray.training.assemble import assemble, open_data
-from smil_ray.training.features import with_cached_features
-from smil_ray.training.loaders import train_loader
+from smil_ray.training.batches.features import with_cached_features
+from smil_ray.training.batches.loaders import train_loader
 from smil_ray.training.parts import Parts
 from smil_ray.training.state import TrainingState
 from smil_ray.training.step import Stepper

@@ -121,7 +121,7 @@ def _show_winner(folder: Path, output: Path, console: Console) -> Path:
     from smil_ray.results.evaluate import evaluate
     from smil_ray.results.prediction_sheet import write_prediction_sheet
     from smil_ray.training.assemble import open_data
-    from smil_ray.training.checkpoint import load_regressor
+    from smil_ray.training.checkpoint.loading import load_regressor
 
     console.rule("5. smil-ray evaluate: the winner on samples that it never saw")
     winner = folder / "final"

@@ -49,7 +49,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from smil_ray.errors import ConfigError
     from smil_ray.results.evaluate import evaluate
     from smil_ray.results.prediction_sheet import write_prediction_sheet
-    from smil_ray.training.checkpoint import load_regressor
+    from smil_ray.training.checkpoint.loading import load_regressor
 
     loaded = load_regressor(arguments.checkpoint)
     path = arguments.data or loaded.config.data.path
@@ -70,7 +70,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _predict(arguments: argparse.Namespace) -> int:
     from smil_ray.results.predict import find_images, predict_images
-    from smil_ray.training.checkpoint import load_regressor
+    from smil_ray.training.checkpoint.loading import load_regressor
 
     loaded = load_regressor(arguments.checkpoint)
     paths = find_images(arguments.images)

@@ -23,7 +23,7 @@ from smil_ray.data.features.key import FeatureKey
 from smil_ray.errors import ConfigError, DataError, SmilRayError
 from smil_ray.orchestration.cluster import cluster_resources, start_ray
 from smil_ray.training.assemble import assemble, open_data
-from smil_ray.training.features import ensure_caches, plan_features
+from smil_ray.training.batches.features import ensure_caches, plan_features
 from smil_ray.training.parts import Parts
 
 THREADS = 4

@@ -23,8 +23,8 @@ from smil_ray.orchestration.train_worker import (
 )
 from smil_ray.tracking.run_dir import RunDir, write_atomic
 from smil_ray.training.assemble import open_data
-from smil_ray.training.checkpoint_files import read_meta
-from smil_ray.training.checkpoint_folder import best_entry, last_entry
+from smil_ray.training.checkpoint.files import read_meta
+from smil_ray.training.checkpoint.folder import best_entry, last_entry
 from smil_ray.training.reports import EpochReport, FitResult
 from smil_ray.training.world import World
 

@@ -1,4 +1,4 @@
-"""Several runs with frozen backbones trained in one process; see `training.packed`.
+"""Several runs with frozen backbones trained in one process; see `training.packing.loop`.
 
 Every run has its own folder, which it fills as if it were alone.
 """
@@ -18,11 +18,11 @@ from smil_ray.orchestration.train_recorder import Recorder, check_same_data, rec
 from smil_ray.orchestration.train_worker import OpenData, compute_threads
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.assemble import assemble, assemble_beside, open_data
-from smil_ray.training.checkpoint_folder import load_newest
-from smil_ray.training.features import with_cached_features
+from smil_ray.training.batches.features import with_cached_features
+from smil_ray.training.checkpoint.folder import load_newest
 from smil_ray.training.loop import fit
-from smil_ray.training.packed import Member, MemberEnd, fit_packed
-from smil_ray.training.packs import stream_of
+from smil_ray.training.packing.compatibility import stream_of
+from smil_ray.training.packing.loop import Member, MemberEnd, fit_packed
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import EpochReport, Hooks
 from smil_ray.training.world import World

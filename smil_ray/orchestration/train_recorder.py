@@ -13,7 +13,7 @@ from smil_ray.orchestration.train_worker_pictures import (
     write_plots,
 )
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.training.checkpoint_files import Checkpoint
+from smil_ray.training.checkpoint.files import Checkpoint
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import Hooks, Predictions, Progress
 

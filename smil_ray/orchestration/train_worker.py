@@ -18,9 +18,9 @@ from smil_ray.data.features.build import BuildHooks, BuildStoppedError
 from smil_ray.orchestration.train_recorder import Recorder, check_same_data, record_start
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.assemble import assemble, open_data
-from smil_ray.training.checkpoint_files import Checkpoint
-from smil_ray.training.checkpoint_folder import load_newest
-from smil_ray.training.features import with_cached_features
+from smil_ray.training.batches.features import with_cached_features
+from smil_ray.training.checkpoint.files import Checkpoint
+from smil_ray.training.checkpoint.folder import load_newest
 from smil_ray.training.loop import fit
 from smil_ray.training.parts import SampleSource
 from smil_ray.training.reports import EpochReport, FitResult, Hooks

@@ -27,7 +27,7 @@ from smil_ray.orchestration.tune_tracking import TrackedRuns
 from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord
 from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.training.checkpoint_copy import begin_from
+from smil_ray.training.checkpoint.copy import begin_from
 
 TRIALS_FOLDER = "trials"
 

@@ -29,7 +29,7 @@ from smil_ray.tracking.run_dir import RunDir
 if TYPE_CHECKING:
     # Imported for its types only: neither a driver nor a trial that has ended needs a network.
     from smil_ray.orchestration.train_pack import PackedRun
-    from smil_ray.training.packed import MemberEnd
+    from smil_ray.training.packing.loop import MemberEnd
     from smil_ray.training.reports import EpochReport
 
 DROP_FILE = "dropped"

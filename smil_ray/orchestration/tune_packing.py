@@ -8,7 +8,7 @@ from smil_ray.errors import ConfigError
 from smil_ray.orchestration.search_space import TrialSpec, list_points
 from smil_ray.orchestration.tune_resources import TrialPlan
 from smil_ray.sweep_config import SweepConfig
-from smil_ray.training.packs import in_packs, stream_of
+from smil_ray.training.packing.compatibility import in_packs, stream_of
 
 LARGEST_PACK = 8
 LOOK_AHEAD = 4

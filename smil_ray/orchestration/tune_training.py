@@ -7,7 +7,7 @@ from typing import Literal
 from smil_ray.config import Config
 from smil_ray.orchestration.tune_trial import ReportEpoch, TrainingStoppedError
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.training.checkpoint_folder import last_entry
+from smil_ray.training.checkpoint.folder import last_entry
 from smil_ray.training.reports import EpochReport
 
 

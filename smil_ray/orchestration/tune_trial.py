@@ -15,7 +15,7 @@ from smil_ray.errors import SmilRayError
 from smil_ray.orchestration.cluster import note_node
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync_metrics import MetricRow, read_metrics
-from smil_ray.training.checkpoint_folder import last_entry
+from smil_ray.training.checkpoint.folder import last_entry
 
 ReportEpoch = Callable[[float, Mapping[str, float]], None]
 

@@ -24,7 +24,7 @@ from smil_ray.data.replicant.files import check_name, printable
 from smil_ray.errors import DataError
 from smil_ray.render.camera import Camera
 from smil_ray.render.overlay import draw_keypoints, draw_mesh
-from smil_ray.training.checkpoint import LoadedRegressor
+from smil_ray.training.checkpoint.loading import LoadedRegressor
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _COMPANIONS = ("_ID", "_Depth", "_NormalWA")

@@ -14,7 +14,7 @@ from smil_ray.results.pictures import (
     draw_predictions,
     write_prediction_pictures,
 )
-from smil_ray.training.checkpoint import LoadedRegressor
+from smil_ray.training.checkpoint.loading import LoadedRegressor
 
 
 def write_prediction_sheet(

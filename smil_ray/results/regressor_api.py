@@ -31,7 +31,7 @@ from smil_ray.render.rasterize import hard_mask, project_to_pixels
 from smil_ray.render.shading import render_rgb
 from smil_ray.results.predict import square_picture
 from smil_ray.results.target_dicts import batch_from_dict
-from smil_ray.training.checkpoint import load_regressor
+from smil_ray.training.checkpoint.loading import load_regressor
 
 UNTRAINED = TargetStatistics(fov_deg=30.0, log_extent=0.5)
 """Where an untrained network's estimate starts; training replaces it by the data's means."""

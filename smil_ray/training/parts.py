@@ -12,7 +12,7 @@ from smil_ray.data.features.cache import FeatureCache
 from smil_ray.data.splits import Splits
 from smil_ray.losses.objective import Objective
 from smil_ray.models.regressor import Regressor, TargetStatistics
-from smil_ray.training.frozen_weights import FrozenWeights
+from smil_ray.training.checkpoint.frozen_weights import FrozenWeights
 
 
 @runtime_checkable

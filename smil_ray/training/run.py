@@ -12,14 +12,14 @@ from smil_ray.config import Config
 from smil_ray.core.batch import Batch
 from smil_ray.errors import ConfigError
 from smil_ray.losses.curriculum import learning_rate_at
-from smil_ray.training.checkpoint_files import Checkpoint
-from smil_ray.training.pace import Pace
+from smil_ray.training.batches.stream import BatchCounts, Delivery, Want
+from smil_ray.training.checkpoint.files import Checkpoint
+from smil_ray.training.checkpoint.saving import Saver
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import EpochReport, FitResult, Hooks
-from smil_ray.training.saving import Saver
 from smil_ray.training.state import TrainingState
 from smil_ray.training.step import Stepper
-from smil_ray.training.stream import BatchCounts, Delivery, Want
+from smil_ray.training.throughput import Pace
 from smil_ray.training.validate import fixed_predictions, validation
 from smil_ray.training.world import World
 

@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 from smil_ray.config import Config
 from smil_ray.errors import CheckpointError
 from smil_ray.models.regressor import Regressor
-from smil_ray.training.checkpoint_files import Checkpoint
+from smil_ray.training.checkpoint.files import Checkpoint
 from smil_ray.training.optim import Precision, build_ema, build_optimizer
 from smil_ray.training.world import World
 

@@ -15,8 +15,8 @@ from smil_ray.core.batch import Batch
 from smil_ray.core.params import SmilParams
 from smil_ray.errors import SmilRayError
 from smil_ray.losses.objective import Objective
+from smil_ray.training.batches.sampler import step_seed
 from smil_ray.training.optim import set_learning_rate
-from smil_ray.training.sampler import step_seed
 from smil_ray.training.state import TrainingState
 
 

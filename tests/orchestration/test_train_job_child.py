@@ -10,8 +10,8 @@ from smil_ray.config_io import config_from_dict, merge
 from smil_ray.orchestration.train_job import TrainOptions, TrainOutcome, run_training
 from smil_ray.orchestration.tune_outcome import read_outcome
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.training.checkpoint_copy import begin_from
-from smil_ray.training.checkpoint_files import load_checkpoint
+from smil_ray.training.checkpoint.copy import begin_from
+from smil_ray.training.checkpoint.files import load_checkpoint
 from tests.memory_data import open_memory_data, tiny_config
 
 METRIC = "val/pa_mpjpe_pct_bl"

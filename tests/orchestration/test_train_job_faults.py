@@ -14,8 +14,8 @@ from smil_ray.config import Config
 from smil_ray.errors import CheckpointError, ConfigError, SmilRayError
 from smil_ray.orchestration.train_job import TrainOptions, TrainOutcome, run_training
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.training import checkpoint_files
-from smil_ray.training.checkpoint_files import WEIGHTS, load_checkpoint
+from smil_ray.training.checkpoint import files as checkpoint_files
+from smil_ray.training.checkpoint.files import WEIGHTS, load_checkpoint
 from smil_ray.training.reports import EpochReport
 from smil_ray.training.step import NonFiniteLossError
 from tests.memory_data import open_memory_data, tiny_config

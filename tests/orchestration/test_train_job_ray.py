@@ -20,7 +20,7 @@ from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.train_job import TrainOptions, TrainOutcome, run_training
 from smil_ray.orchestration.train_job_ray import TrainingFailedError
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.training.checkpoint_files import load_checkpoint
+from smil_ray.training.checkpoint.files import load_checkpoint
 from tests.memory_data import DeadlyData, MemoryData, open_memory_data, tiny_config
 
 pytestmark = [

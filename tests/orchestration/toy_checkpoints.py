@@ -6,8 +6,8 @@ import torch
 
 from smil_ray.config import Config
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.training.checkpoint_files import load_checkpoint, save_checkpoint
-from smil_ray.training.checkpoint_folder import last_entry
+from smil_ray.training.checkpoint.files import load_checkpoint, save_checkpoint
+from smil_ray.training.checkpoint.folder import last_entry
 
 
 def save_toy(folder: Path, epoch: int, weight: float, value: float | None = None) -> None:

@@ -26,7 +26,7 @@ from smil_ray.results.evaluate import (
     print_evaluation,
 )
 from smil_ray.results.prediction_sheet import write_prediction_sheet
-from smil_ray.training.checkpoint import LoadedRegressor, load_regressor
+from smil_ray.training.checkpoint.loading import LoadedRegressor, load_regressor
 from tests.insect_data import write_insects
 from tests.memory_data import make_samples
 

@@ -13,7 +13,7 @@ import pytest
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.errors import DataError
 from smil_ray.results.predict import as_picture, find_images, predict_images
-from smil_ray.training.checkpoint import LoadedRegressor, load_regressor
+from smil_ray.training.checkpoint.loading import LoadedRegressor, load_regressor
 
 
 @pytest.fixture(scope="module")

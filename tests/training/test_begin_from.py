@@ -9,9 +9,9 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.errors import CheckpointError
 from smil_ray.training.assemble import assemble
-from smil_ray.training.checkpoint_copy import begin_from
-from smil_ray.training.checkpoint_files import Checkpoint, load_checkpoint, read_meta
-from smil_ray.training.checkpoint_folder import best_entry, last_entry, load_newest
+from smil_ray.training.checkpoint.copy import begin_from
+from smil_ray.training.checkpoint.files import Checkpoint, load_checkpoint, read_meta
+from smil_ray.training.checkpoint.folder import best_entry, last_entry, load_newest
 from smil_ray.training.loop import fit
 from smil_ray.training.reports import FitResult
 from smil_ray.training.state import TrainingState

@@ -10,9 +10,9 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.errors import ConfigError
 from smil_ray.training.assemble import assemble
-from smil_ray.training.checkpoint import load_regressor
-from smil_ray.training.checkpoint_files import load_checkpoint
-from smil_ray.training.checkpoint_folder import last_entry, load_newest
+from smil_ray.training.checkpoint.files import load_checkpoint
+from smil_ray.training.checkpoint.folder import last_entry, load_newest
+from smil_ray.training.checkpoint.loading import load_regressor
 from smil_ray.training.loop import fit
 from smil_ray.training.reports import EpochReport, FitResult, Hooks, Predictions
 from smil_ray.training.step import NonFiniteLossError

@@ -13,7 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.training.assemble import assemble
-from smil_ray.training.checkpoint_files import load_checkpoint
+from smil_ray.training.checkpoint.files import load_checkpoint
 from smil_ray.training.loop import fit
 from smil_ray.training.reports import Hooks
 from smil_ray.training.world import World

@@ -6,8 +6,8 @@ import torch
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Batch, Sample, collate
 from smil_ray.training.assemble import assemble
-from smil_ray.training.loaders import train_loader
-from smil_ray.training.parcel import ALIGNMENT, pack, unpack
+from smil_ray.training.batches.loaders import train_loader
+from smil_ray.training.batches.packed_batch import ALIGNMENT, pack, unpack
 from smil_ray.training.world import World
 from tests.memory_data import MemoryData, tiny_config
 

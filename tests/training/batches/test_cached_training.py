@@ -16,9 +16,9 @@ from smil_ray.data.features.build import BuildHooks
 from smil_ray.data.features.folder import CacheLimitError
 from smil_ray.models.backbones import Backbone
 from smil_ray.training.assemble import assemble
-from smil_ray.training.checkpoint_folder import load_newest
-from smil_ray.training.features import plan_features, with_cached_features
-from smil_ray.training.loaders import train_loader, val_loader
+from smil_ray.training.batches.features import plan_features, with_cached_features
+from smil_ray.training.batches.loaders import train_loader, val_loader
+from smil_ray.training.checkpoint.folder import load_newest
 from smil_ray.training.loop import fit
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import Hooks

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from smil_ray.config import Config
 from smil_ray.core.batch import Batch
-from smil_ray.training.loaders import train_loader, val_loader
+from smil_ray.training.batches.loaders import train_loader, val_loader
 from smil_ray.training.parts import Parts
 from smil_ray.training.world import World
 

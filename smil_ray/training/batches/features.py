@@ -30,7 +30,7 @@ from smil_ray.data.features.key import (
 from smil_ray.data.features.shard import ShardMaker
 from smil_ray.errors import CheckpointError
 from smil_ray.models.backbones import Backbone
-from smil_ray.training.checkpoint_files import Checkpoint
+from smil_ray.training.checkpoint.files import Checkpoint
 from smil_ray.training.parts import CachedFeatures, Parts
 
 log = logging.getLogger(__name__)

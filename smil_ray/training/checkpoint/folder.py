@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smil_ray.errors import CheckpointError
-from smil_ray.training.checkpoint_files import Checkpoint, load_checkpoint, read_meta
+from smil_ray.training.checkpoint.files import Checkpoint, load_checkpoint, read_meta
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from smil_ray.config import Config
-from smil_ray.training.checkpoint_files import save_checkpoint
-from smil_ray.training.checkpoint_folder import prune
+from smil_ray.training.checkpoint.files import save_checkpoint
+from smil_ray.training.checkpoint.folder import prune
 from smil_ray.training.parts import Parts
 from smil_ray.training.state import TrainingState
 

@@ -11,14 +11,14 @@ from smil_ray.config import Config
 from smil_ray.config_io import load_config
 from smil_ray.errors import CheckpointError
 from smil_ray.models.regressor import Regressor, ScaleBasis, TargetStatistics, build_regressor
-from smil_ray.training.checkpoint_files import (
+from smil_ray.training.checkpoint.files import (
     CONFIG,
     META,
     Checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
-from smil_ray.training.checkpoint_folder import best_entry, last_entry
+from smil_ray.training.checkpoint.folder import best_entry, last_entry
 
 __all__ = [
     "Checkpoint",

@@ -15,13 +15,13 @@ import torch
 
 from smil_ray.config import Config
 from smil_ray.losses.curriculum import used_terms
-from smil_ray.training.checkpoint_files import Checkpoint
+from smil_ray.training.batches.stream import BatchStream, Delivery, Want
+from smil_ray.training.checkpoint.files import Checkpoint
 from smil_ray.training.loop import SINGLE, reproducible
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import FitResult, Hooks
 from smil_ray.training.run import Steps, TrainingRun
 from smil_ray.training.step import NonFiniteStepError, non_finite_error
-from smil_ray.training.stream import BatchStream, Delivery, Want
 from smil_ray.training.world import World
 
 

@@ -13,9 +13,9 @@ from smil_ray.data.augment import AugmentedView, Augmenter
 from smil_ray.data.features.cache import FeatureCache, FeatureView, unchanged
 from smil_ray.errors import ConfigError
 from smil_ray.losses.curriculum import used_terms
-from smil_ray.training.parcel import Parcel, ParcelLoader, pack
+from smil_ray.training.batches.packed_batch import Parcel, ParcelLoader, pack
+from smil_ray.training.batches.sampler import EpochBatches
 from smil_ray.training.parts import Parts
-from smil_ray.training.sampler import EpochBatches
 from smil_ray.training.world import World
 
 Batches = DataLoader[Any] | ParcelLoader

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 from smil_ray.errors import CheckpointError
-from smil_ray.training.checkpoint_files import META, read_meta
-from smil_ray.training.checkpoint_folder import last_entry
+from smil_ray.training.checkpoint.files import META, read_meta
+from smil_ray.training.checkpoint.folder import last_entry
 
 
 def begin_from(parent: Path, checkpoints: Path) -> Path:

@@ -10,8 +10,8 @@ import torch
 
 from smil_ray.config import Config
 from smil_ray.errors import CheckpointError
-from smil_ray.training import checkpoint_files
-from smil_ray.training.checkpoint_files import (
+from smil_ray.training.checkpoint import files as checkpoint_files
+from smil_ray.training.checkpoint.files import (
     FROZEN,
     META,
     STATE,
@@ -19,8 +19,8 @@ from smil_ray.training.checkpoint_files import (
     load_checkpoint,
     save_checkpoint,
 )
-from smil_ray.training.checkpoint_folder import best_entry, entries, last_entry, load_newest, prune
-from smil_ray.training.frozen_weights import FrozenWeights
+from smil_ray.training.checkpoint.folder import best_entry, entries, last_entry, load_newest, prune
+from smil_ray.training.checkpoint.frozen_weights import FrozenWeights
 
 
 def save(folder: Path, epoch: int, value: float | None = None) -> Path:

@@ -28,7 +28,7 @@ from torch import Tensor
 from smil_ray.config import Config
 from smil_ray.config_io import to_yaml
 from smil_ray.errors import CheckpointError
-from smil_ray.training.frozen_weights import FrozenWeights, split
+from smil_ray.training.checkpoint.frozen_weights import FrozenWeights, split
 
 WEIGHTS, STATE, META, CONFIG = "model.safetensors", "state.pt", "meta.json", "config.yaml"
 FROZEN = "backbone.safetensors"

@@ -1,7 +1,7 @@
 import pytest
 
 from smil_ray.errors import ConfigError
-from smil_ray.training.sampler import EpochBatches, step_seed
+from smil_ray.training.batches.sampler import EpochBatches, step_seed
 
 
 def batches(sampler: EpochBatches, epoch: int, start: int = 0) -> list[list[int]]:

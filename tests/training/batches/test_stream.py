@@ -5,8 +5,8 @@ import torch
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.training.assemble import assemble
-from smil_ray.training.loaders import train_loader, val_loader
-from smil_ray.training.stream import BatchStream, Want
+from smil_ray.training.batches.loaders import train_loader, val_loader
+from smil_ray.training.batches.stream import BatchStream, Want
 from smil_ray.training.world import World
 from tests.memory_data import DeadlyData, MemoryData, tiny_config
 

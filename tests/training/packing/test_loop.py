@@ -9,12 +9,12 @@ import pytest
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.training.assemble import assemble, assemble_beside
-from smil_ray.training.checkpoint_files import load_checkpoint
-from smil_ray.training.checkpoint_folder import last_entry, load_newest
-from smil_ray.training.features import with_cached_features
+from smil_ray.training.batches.features import with_cached_features
+from smil_ray.training.checkpoint.files import load_checkpoint
+from smil_ray.training.checkpoint.folder import last_entry, load_newest
 from smil_ray.training.loop import fit
-from smil_ray.training.packed import Member, MemberEnd, fit_packed
-from smil_ray.training.packs import in_packs, stream_of
+from smil_ray.training.packing.compatibility import in_packs, stream_of
+from smil_ray.training.packing.loop import Member, MemberEnd, fit_packed
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import EpochReport, Hooks
 from smil_ray.training.step import NonFiniteLossError

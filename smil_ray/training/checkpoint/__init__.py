@@ -1,0 +1,1 @@
+"""Checkpoints of a run: writing, keeping, copying and loading them."""

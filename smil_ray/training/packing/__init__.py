@@ -1,0 +1,1 @@
+"""Several runs trained in one process on one stream of batches."""
