@@ -33,7 +33,7 @@ from smil_ray.orchestration.synth_job import synthesize
 from smil_ray.orchestration.tune_job import run_sweep
 from smil_ray.results.ranking import TrialRecord
 from smil_ray.sweep_config import SweepConfig
-from smil_ray.tracking.sync_metrics import read_metrics
+from smil_ray.tracking.sync.metrics import read_metrics
 from smil_ray.training.assemble import assemble, open_data
 from smil_ray.training.batches.features import with_cached_features
 from smil_ray.training.batches.loaders import train_loader

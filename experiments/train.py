@@ -68,7 +68,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from smil_ray.orchestration.train_job_resume import Start, choose_start
     from smil_ray.tracking.cost import recorded_cost
     from smil_ray.tracking.run_dir import RunDir
-    from smil_ray.tracking.sync import track_run
+    from smil_ray.tracking.sync.live import track_run
 
     config = _config(arguments)
     if arguments.resume is None:

@@ -108,7 +108,7 @@ def _runs_on_disk(folder: Path) -> "list[ComparedRun]":
     from smil_ray.errors import ConfigError
     from smil_ray.results.comparison import ComparedRun
     from smil_ray.tracking.run_dir import RunDir
-    from smil_ray.tracking.sync_run import read_status
+    from smil_ray.tracking.sync.run import read_status
 
     found = []
     for path in sorted(folder.rglob("run.json")):

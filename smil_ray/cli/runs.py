@@ -54,7 +54,7 @@ def _rerun(arguments: argparse.Namespace) -> int:
     from smil_ray.orchestration.train_job import run_training
     from smil_ray.tracking.cost import recorded_cost
     from smil_ray.tracking.run_dir import RunDir
-    from smil_ray.tracking.sync import track_run
+    from smil_ray.tracking.sync.live import track_run
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     with tempfile.TemporaryDirectory(prefix="smil_ray_rerun_") as place:
@@ -85,7 +85,7 @@ def _rerun(arguments: argparse.Namespace) -> int:
 
 
 def _sync(arguments: argparse.Namespace) -> int:
-    from smil_ray.tracking.sync_later import send_later
+    from smil_ray.tracking.sync.later import send_later
 
     report = send_later(arguments.folders, uri=arguments.uri)
     console = Console(soft_wrap=True, highlight=False, markup=False)

@@ -12,7 +12,7 @@ from smil_ray.config_io import flatten, load_config
 from smil_ray.errors import ConfigError
 from smil_ray.tracking.code_version import code_version
 from smil_ray.tracking.run_dir import RunDir, package_versions
-from smil_ray.tracking.sync_metrics import read_metrics
+from smil_ray.tracking.sync.metrics import read_metrics
 from smil_ray.training.assemble import open_data
 
 SETTINGS = "setting "

@@ -15,7 +15,7 @@ from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecor
 from smil_ray.results.sample_errors import SampleErrors
 from smil_ray.tracking.cost import recorded_cost
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.tracking.sync_metrics import read_metrics
+from smil_ray.tracking.sync.metrics import read_metrics
 
 FINAL_FOLDER = "final"
 

@@ -45,8 +45,8 @@ from smil_ray.orchestration.tune_trial import TrainTrial
 from smil_ray.results.ranking import Leaderboard, TrialRecord
 from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir, write_atomic
-from smil_ray.tracking.sync import RunSync, Syncer
-from smil_ray.tracking.sync_run import Status
+from smil_ray.tracking.sync.live import RunSync, Syncer
+from smil_ray.tracking.sync.run import Status
 
 SWEEP_FILE = "sweep.yaml"
 SLOTS = 1024.0

@@ -12,7 +12,7 @@ from smil_ray.results.levels import top_level
 from smil_ray.results.ranking import TrialRecord, best_record, duration, is_number, show
 from smil_ray.tracking.cost import EPOCH_SECONDS, SECONDS, cost_of, images_per_second, write_cost
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.tracking.sync_metrics import MetricRow, read_metrics
+from smil_ray.tracking.sync.metrics import MetricRow, read_metrics
 
 NETWORK_COSTS = ("parameters", "trainable", "gflops", "latency_ms")
 """Costs that run.json tells of the network."""

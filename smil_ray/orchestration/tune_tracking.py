@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from smil_ray.results.ranking import TrialRecord
-from smil_ray.tracking.sync import RunSync, Syncer
-from smil_ray.tracking.sync_run import read_status
-from smil_ray.tracking.sync_state import SyncState
+from smil_ray.tracking.sync.live import RunSync, Syncer
+from smil_ray.tracking.sync.run import read_status
+from smil_ray.tracking.sync.state import SyncState
 
 
 class TrackedRuns:

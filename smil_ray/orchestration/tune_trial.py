@@ -14,7 +14,7 @@ from smil_ray.config_io import config_from_dict, merge
 from smil_ray.errors import SmilRayError
 from smil_ray.orchestration.cluster import note_node
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.tracking.sync_metrics import MetricRow, read_metrics
+from smil_ray.tracking.sync.metrics import MetricRow, read_metrics
 from smil_ray.training.checkpoint.folder import last_entry
 
 ReportEpoch = Callable[[float, Mapping[str, float]], None]

@@ -18,7 +18,7 @@ from smil_ray.results.evaluate import HIGHER_IS_BETTER
 from smil_ray.results.ranking import Leaderboard, TrialRecord, TrialStatus, is_number
 from smil_ray.tracking.cost import DEVICE_HOURS, EPOCH_SECONDS, SECONDS, cost_of
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.tracking.sync_metrics import MetricRow, entity_name, read_metrics
+from smil_ray.tracking.sync.metrics import MetricRow, entity_name, read_metrics
 
 PREFIX = "val/"
 PLACES = ("run.", "tracking.", "data.path", "data.loader_workers", "data.feature_cache")

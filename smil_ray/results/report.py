@@ -24,7 +24,7 @@ from smil_ray.results.report_evaluation import joint_errors, winner_figures, win
 from smil_ray.results.report_plots import Curve
 from smil_ray.results.report_rows import Certainty, certainties, make_rows, numbers, summary
 from smil_ray.tracking.run_dir import write_atomic
-from smil_ray.tracking.sync_metrics import read_metrics
+from smil_ray.tracking.sync.metrics import read_metrics
 
 REPORT_FILE = "report.html"
 CAPTIONS = {"val/" + key: caption for key, caption in SHOWN.items()}

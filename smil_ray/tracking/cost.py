@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from smil_ray.config import Config
 from smil_ray.errors import SmilRayError
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.tracking.sync_metrics import MetricRow, read_metrics
+from smil_ray.tracking.sync.metrics import MetricRow, read_metrics
 
 SECONDS, DEVICE_HOURS, IMAGES_PER_S = "cost/seconds", "cost/device_hours", "cost/images_per_s"
 EPOCH_SECONDS, EPOCH_RATE = "train/epoch/seconds", "train/epoch/samples_per_s"

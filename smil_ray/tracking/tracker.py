@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from smil_ray.config import TrackingConfig
 from smil_ray.tracking.database import database_lock, database_path
-from smil_ray.tracking.sync_metrics import (
+from smil_ray.tracking.sync.metrics import (
     MetricPoint,
     RejectedError,
     TrackingError,

@@ -12,8 +12,8 @@ from mlflow.entities import Run, ViewType
 
 from smil_ray.errors import ConfigError
 from smil_ray.tracking.run_dir import write_atomic
-from smil_ray.tracking.sync_state import STATE_FILE, SyncState
-from smil_ray.tracking.sync_tags import FOLDER_TAG, KIND_TAG
+from smil_ray.tracking.sync.state import STATE_FILE, SyncState
+from smil_ray.tracking.sync.tags import FOLDER_TAG, KIND_TAG
 from smil_ray.tracking.tracker import KEY_TAG, PARENT_TAG, REASON_TAG, Tracker
 
 MOST_RUNS = 10_000

@@ -11,7 +11,7 @@ from smil_ray.orchestration import rerun
 from smil_ray.orchestration.sweep_board import read_board
 from smil_ray.results.ranking import Leaderboard
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.tracking.sync_later import send_later
+from smil_ray.tracking.sync.later import send_later
 from tests.insect_data import train_insects
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")

@@ -22,7 +22,7 @@ from smil_ray.results.ranking import Leaderboard
 from smil_ray.results.report import write_report
 from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.tracking.sync_metrics import entity_name
+from smil_ray.tracking.sync.metrics import entity_name
 from smil_ray.training.checkpoint.files import load_checkpoint
 from smil_ray.training.checkpoint.folder import best_entry
 from tests.memory_data import SIZE, TINY

@@ -12,7 +12,7 @@ from smil_ray.results.comparison import ComparedRun, board_of, by_metric, find_m
 from smil_ray.results.ranking import Leaderboard, TrialRecord
 from smil_ray.tracking.cost import write_cost
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.tracking.sync_metrics import MetricRow
+from smil_ray.tracking.sync.metrics import MetricRow
 
 PA, PCK = "val/pa_mpjpe_pct_bl", "val/pck@0.10_bbox"
 

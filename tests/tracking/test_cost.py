@@ -13,7 +13,7 @@ from smil_ray.tracking.cost import (
     write_cost,
 )
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.tracking.sync_metrics import read_metrics
+from smil_ray.tracking.sync.metrics import read_metrics
 
 
 @pytest.fixture

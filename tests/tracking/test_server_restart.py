@@ -18,8 +18,8 @@ from mlflow import MlflowClient
 from smil_ray.config import TrackingConfig
 from smil_ray.orchestration.train_job import TrainOptions, run_training
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.tracking.sync import track_run
-from smil_ray.tracking.sync_metrics import entity_name
+from smil_ray.tracking.sync.live import track_run
+from smil_ray.tracking.sync.metrics import entity_name
 from smil_ray.training.reports import EpochReport
 from tests.memory_data import open_memory_data, tiny_config
 

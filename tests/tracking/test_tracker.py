@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from smil_ray.config import TrackingConfig
-from smil_ray.tracking.sync import track_run
-from smil_ray.tracking.sync_later import send_later
-from smil_ray.tracking.sync_metrics import MetricPoint, RejectedError, TrackingError, entity_name
+from smil_ray.tracking.sync.later import send_later
+from smil_ray.tracking.sync.live import track_run
+from smil_ray.tracking.sync.metrics import MetricPoint, RejectedError, TrackingError, entity_name
 from smil_ray.tracking.tracker import PARENT_TAG, Tracker, resolve_uri
 
 # MLflow's own use of SQLAlchemy.

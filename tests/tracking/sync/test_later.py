@@ -12,8 +12,8 @@ from smil_ray.config_io import config_from_dict
 from smil_ray.errors import ConfigError
 from smil_ray.tracking.cost import write_cost
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.tracking.sync_later import send_later
-from smil_ray.tracking.sync_metrics import TrackingError
+from smil_ray.tracking.sync.later import send_later
+from smil_ray.tracking.sync.metrics import TrackingError
 from smil_ray.tracking.tracker import PARENT_TAG
 
 # MLflow's own use of SQLAlchemy.

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from smil_ray.config import TrackingConfig
 from smil_ray.errors import ConfigError
-from smil_ray.tracking.sync_metrics import RejectedError, TrackingError
-from smil_ray.tracking.sync_run import RunSync, read_status
+from smil_ray.tracking.sync.metrics import RejectedError, TrackingError
+from smil_ray.tracking.sync.run import RunSync, read_status
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from smil_ray.config import TrackingConfig
 from smil_ray.config_io import read_yaml
 from smil_ray.errors import ConfigError
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.tracking.sync_run import RunSync, RunTracker, read_status
-from smil_ray.tracking.sync_state import STATE_FILE, SyncState
+from smil_ray.tracking.sync.run import RunSync, RunTracker, read_status
+from smil_ray.tracking.sync.state import STATE_FILE, SyncState
 
 RUN_FILES = (STATE_FILE, "run.json")
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from smil_ray.config import TrackingConfig
-from smil_ray.tracking.sync import Syncer, track_run
-from smil_ray.tracking.sync_metrics import MetricPoint, RejectedError, TrackingError
-from smil_ray.tracking.sync_run import RunSync, read_status
+from smil_ray.tracking.sync.live import Syncer, track_run
+from smil_ray.tracking.sync.metrics import MetricPoint, RejectedError, TrackingError
+from smil_ray.tracking.sync.run import RunSync, read_status
 
 
 class FakeServer:

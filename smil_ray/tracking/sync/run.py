@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from smil_ray.config_io import flatten, read_yaml
-from smil_ray.tracking.sync_metrics import MetricPoint, Place, TrackingError, read_new_rows
-from smil_ray.tracking.sync_state import SyncState
-from smil_ray.tracking.sync_tags import run_tags, started_ms
+from smil_ray.tracking.sync.metrics import MetricPoint, Place, TrackingError, read_new_rows
+from smil_ray.tracking.sync.state import SyncState
+from smil_ray.tracking.sync.tags import run_tags, started_ms
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
