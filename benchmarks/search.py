@@ -31,7 +31,7 @@ from smil_ray.orchestration.preprocess_job import preprocess
 from smil_ray.orchestration.preprocess_plan import PreprocessOptions
 from smil_ray.orchestration.synth_job import synthesize
 from smil_ray.orchestration.tune_job import run_sweep
-from smil_ray.results.ranking import TrialRecord
+from smil_ray.results.ranking.leaderboard import TrialRecord
 from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.sync.metrics import read_metrics
 from smil_ray.training.assemble import assemble, open_data

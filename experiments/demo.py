@@ -99,9 +99,9 @@ def _make_data(output: Path, samples: int, seed: int, console: Console) -> tuple
 
 def _search(data: Path, output: Path, console: Console) -> Path:
     from smil_ray.orchestration.tune_job import SweepHooks, run_sweep
-    from smil_ray.results.ranking_table import ranking_table
-    from smil_ray.results.report import write_report
-    from smil_ray.results.report_winner import evaluate_winner, measure_samples
+    from smil_ray.results.ranking.table import ranking_table
+    from smil_ray.results.report.page import write_report
+    from smil_ray.results.report.winner import evaluate_winner, measure_samples
 
     console.rule("4. experiments/tune_backbones.py: search, then train the winner on")
     hooks = SweepHooks(

@@ -13,8 +13,8 @@ from rich.console import Console
 from smil_ray.cli.arguments import Commands, add_command, count
 
 if TYPE_CHECKING:
-    from smil_ray.results.comparison import ComparedRun
-    from smil_ray.results.ranking import Leaderboard, TrialStatus
+    from smil_ray.results.ranking.comparison import ComparedRun
+    from smil_ray.results.ranking.leaderboard import Leaderboard, TrialStatus
     from smil_ray.tracking.tracker_runs import TrackedRun
 
 STATUSES: dict[str, "TrialStatus"] = {
@@ -58,9 +58,9 @@ def add_commands(commands: Commands) -> None:
 
 def _compare(arguments: argparse.Namespace) -> int:
     from smil_ray.orchestration.sweep_board import is_sweep, read_board
-    from smil_ray.results.comparison import board_of, by_metric
-    from smil_ray.results.ranking_table import ranking_table
-    from smil_ray.results.report import REPORT_FILE, write_report
+    from smil_ray.results.ranking.comparison import board_of, by_metric
+    from smil_ray.results.ranking.table import ranking_table
+    from smil_ray.results.report.page import REPORT_FILE, write_report
 
     folder, console = Path(arguments.what), Console()
     with tempfile.TemporaryDirectory(prefix="smil_ray_compare_") as place:
@@ -106,7 +106,7 @@ def _shortened(runs: "list[ComparedRun]") -> "list[ComparedRun]":
 
 def _runs_on_disk(folder: Path) -> "list[ComparedRun]":
     from smil_ray.errors import ConfigError
-    from smil_ray.results.comparison import ComparedRun
+    from smil_ray.results.ranking.comparison import ComparedRun
     from smil_ray.tracking.run_dir import RunDir
     from smil_ray.tracking.sync.run import read_status
 
@@ -126,7 +126,7 @@ def _runs_on_disk(folder: Path) -> "list[ComparedRun]":
 
 
 def _compared(run: "TrackedRun", folder: Path) -> "ComparedRun":
-    from smil_ray.results.comparison import ComparedRun
+    from smil_ray.results.ranking.comparison import ComparedRun
 
     return ComparedRun(run.name, folder, STATUSES.get(run.status, "running"), run.reason)
 
@@ -134,8 +134,8 @@ def _compared(run: "TrackedRun", folder: Path) -> "ComparedRun":
 def _measure(board: "Leaderboard", folder: Path, console: Console) -> None:
     """Compute the errors of single samples of the best runs where nobody has done it yet."""
     from smil_ray.errors import SmilRayError
-    from smil_ray.results.report_winner import measure_samples
-    from smil_ray.results.sample_errors import SampleErrors
+    from smil_ray.results.ranking.sample_errors import SampleErrors
+    from smil_ray.results.report.winner import measure_samples
 
     for config in board.ranked[:COMPARED]:
         for record in config.records:

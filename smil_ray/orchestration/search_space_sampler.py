@@ -8,7 +8,7 @@ import optuna
 
 from smil_ray.config import Config
 from smil_ray.orchestration.search_space import Point, draw, list_points
-from smil_ray.results.pareto import Objective
+from smil_ray.results.ranking.pareto import Objective
 from smil_ray.sweep_config import ParameterSpace, SweepConfig
 
 _DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {"min": "minimize", "max": "maximize"}

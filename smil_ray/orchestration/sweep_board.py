@@ -5,8 +5,8 @@ from pathlib import Path
 from smil_ray.config_io import load_config, read_yaml
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.journal import JOURNAL_FILE, Journal
-from smil_ray.results.pareto import Objective
-from smil_ray.results.ranking import LEADERBOARD_FILE, Leaderboard
+from smil_ray.results.ranking.leaderboard import LEADERBOARD_FILE, Leaderboard
+from smil_ray.results.ranking.pareto import Objective
 
 SWEEP_FILE = "sweep.yaml"
 

@@ -113,8 +113,8 @@ def _tune(arguments: argparse.Namespace) -> int:
     check_sweep(sweep, base)
     from smil_ray.orchestration.cluster import start_ray
     from smil_ray.orchestration.tune_job import SLOTS, TRIAL_SLOT, SweepHooks, run_sweep
-    from smil_ray.results.report import write_report
-    from smil_ray.results.report_winner import evaluate_winner, measure_samples
+    from smil_ray.results.report.page import write_report
+    from smil_ray.results.report.winner import evaluate_winner, measure_samples
 
     with start_ray(arguments.address, resources={TRIAL_SLOT: SLOTS}, dashboard=True):
         data = arguments.data or base.data.path
@@ -210,7 +210,7 @@ def _resumed(arguments: argparse.Namespace) -> Path | None:
 
 def _say_end(outcome: "SweepOutcome", console: Console) -> None:
     """Print the ranking, how good the winner is, where everything is and what to do next."""
-    from smil_ray.results.ranking_table import ranking_table
+    from smil_ray.results.ranking.table import ranking_table
 
     console.print()
     table = Console()

@@ -24,7 +24,7 @@ from smil_ray.orchestration.tune_pack import take_back
 from smil_ray.orchestration.tune_packing import LOOK_AHEAD, Packer
 from smil_ray.orchestration.tune_resources import TrialPlan
 from smil_ray.orchestration.tune_tracking import TrackedRuns
-from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord
+from smil_ray.results.ranking.leaderboard import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord
 from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.checkpoint.copy import begin_from

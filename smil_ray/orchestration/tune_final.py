@@ -11,8 +11,13 @@ from smil_ray.config_io import config_from_dict, set_key
 from smil_ray.orchestration.tune_driver import SweepDriver
 from smil_ray.orchestration.tune_halving import level_settings
 from smil_ray.orchestration.tune_trial import TrainingStoppedError, TrainTrial
-from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord, is_number
-from smil_ray.results.sample_errors import SampleErrors
+from smil_ray.results.ranking.leaderboard import (
+    SAMPLE_ERRORS_FILE,
+    Leaderboard,
+    TrialRecord,
+    is_number,
+)
+from smil_ray.results.ranking.sample_errors import SampleErrors
 from smil_ray.tracking.cost import recorded_cost
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync.metrics import read_metrics

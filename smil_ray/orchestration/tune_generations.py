@@ -14,7 +14,7 @@ from smil_ray.orchestration.search_space import TrialSpec
 from smil_ray.orchestration.tune_halving import Levels
 from smil_ray.orchestration.tune_pbt import Population
 from smil_ray.orchestration.tune_queue import TrialQueue, check_same
-from smil_ray.results.ranking import TrialRecord
+from smil_ray.results.ranking.leaderboard import TrialRecord
 from smil_ray.sweep_config import SweepConfig
 
 

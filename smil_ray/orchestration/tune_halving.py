@@ -19,7 +19,7 @@ from smil_ray.orchestration.search_space import (
     list_points,
     make_trial,
 )
-from smil_ray.results.ranking import TrialRecord, rank
+from smil_ray.results.ranking.leaderboard import TrialRecord, rank
 from smil_ray.sweep_config import LevelConfig, SweepConfig
 
 

@@ -42,7 +42,7 @@ from smil_ray.orchestration.tune_packing import pack_size
 from smil_ray.orchestration.tune_resources import TRIAL_SLOT, choose_execution, plan_trials
 from smil_ray.orchestration.tune_training import train_inline, train_on_ray
 from smil_ray.orchestration.tune_trial import TrainTrial
-from smil_ray.results.ranking import Leaderboard, TrialRecord
+from smil_ray.results.ranking.leaderboard import Leaderboard, TrialRecord
 from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir, write_atomic
 from smil_ray.tracking.sync.live import RunSync, Syncer

@@ -23,7 +23,7 @@ from smil_ray.orchestration.search_space import (
     list_points,
     make_trial,
 )
-from smil_ray.results.ranking import TrialRecord
+from smil_ray.results.ranking.leaderboard import TrialRecord
 from smil_ray.sweep_config import ParameterSpace, SweepConfig
 
 FACTORS = (0.8, 1.25)

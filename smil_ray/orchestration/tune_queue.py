@@ -8,7 +8,7 @@ from smil_ray.errors import ConfigError
 from smil_ray.orchestration.journal import Journal, has_ended
 from smil_ray.orchestration.search_space import TrialSpec, make_trial
 from smil_ray.orchestration.search_space_sampler import make_sampler
-from smil_ray.results.ranking import TrialRecord
+from smil_ray.results.ranking.leaderboard import TrialRecord
 from smil_ray.sweep_config import SweepConfig
 
 

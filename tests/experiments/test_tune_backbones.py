@@ -19,7 +19,7 @@ import yaml
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.tune_job import SLOTS
 from smil_ray.orchestration.tune_resources import TRIAL_SLOT
-from smil_ray.results.ranking import Leaderboard
+from smil_ray.results.ranking.leaderboard import Leaderboard
 from tests.experiments.script import EXPERIMENTS, run_script
 from tests.memory_data import SIZE
 

@@ -11,7 +11,7 @@ from smil_ray.orchestration.journal import BUDGET, Journal
 from smil_ray.orchestration.tune_budget import Budget, devices_in_use
 from smil_ray.orchestration.tune_driver import SweepDriver
 from smil_ray.orchestration.tune_resources import TrialPlan
-from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard
+from smil_ray.results.ranking.leaderboard import SAMPLE_ERRORS_FILE, Leaderboard
 from tests.orchestration.test_tune_driver import PLAN, make_driver, start_next, train
 
 pytestmark = pytest.mark.usefixtures("quick_folders")

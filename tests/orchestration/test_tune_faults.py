@@ -23,8 +23,8 @@ from smil_ray.orchestration.journal import BUDGET, Journal
 from smil_ray.orchestration.tune_job import SLOTS, SweepHooks, SweepOutcome, load_sweep, run_sweep
 from smil_ray.orchestration.tune_resources import TRIAL_SLOT
 from smil_ray.orchestration.tune_trial import ReportEpoch, TrialJob, run_trial
-from smil_ray.results.ranking import Leaderboard
-from smil_ray.results.report import write_report
+from smil_ray.results.ranking.leaderboard import Leaderboard
+from smil_ray.results.report.page import write_report
 from smil_ray.tracking.run_dir import RunDir
 from tests.insect_data import write_insects
 from tests.orchestration.sweep_kills import METRIC, as_sweep, ends, kill_trials, tiny_search

@@ -11,7 +11,7 @@ from smil_ray.orchestration.search_space import base_config
 from smil_ray.orchestration.tune_checks import check_sweep
 from smil_ray.orchestration.tune_driver import SweepDriver
 from smil_ray.orchestration.tune_final import final_config
-from smil_ray.results.ranking import TrialRecord
+from smil_ray.results.ranking.leaderboard import TrialRecord
 from smil_ray.tracking.run_dir import RunDir
 from tests.orchestration.test_tune_driver import METRIC, make_driver
 

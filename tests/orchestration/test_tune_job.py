@@ -17,7 +17,7 @@ from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.tune_job import SLOTS, SweepHooks, load_sweep, run_sweep
 from smil_ray.orchestration.tune_resources import TRIAL_SLOT
 from smil_ray.orchestration.tune_trial import ReportEpoch
-from smil_ray.results.ranking import Leaderboard
+from smil_ray.results.ranking.leaderboard import Leaderboard
 from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from smil_ray.orchestration.tune_job import run_sweep
-from smil_ray.results.ranking import Leaderboard
+from smil_ray.results.ranking.leaderboard import Leaderboard
 from smil_ray.tracking.run_dir import RunDir
 from tests.orchestration.sweep_kills import (
     METRIC,

@@ -12,7 +12,7 @@ from smil_ray.orchestration.search_space import base_config
 from smil_ray.orchestration.search_space_sampler import OptunaSampler, objectives
 from smil_ray.orchestration.tune_driver import SweepDriver
 from smil_ray.orchestration.tune_queue import TrialQueue
-from smil_ray.results.ranking import Leaderboard
+from smil_ray.results.ranking.leaderboard import Leaderboard
 from smil_ray.tracking.run_dir import RunDir
 from tests.orchestration.test_tune_driver import METRIC, make_driver, start_next
 

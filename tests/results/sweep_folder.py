@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.results.pareto import Objective
-from smil_ray.results.ranking import Leaderboard, TrialRecord
-from smil_ray.results.sample_errors import SampleErrors
+from smil_ray.results.ranking.leaderboard import Leaderboard, TrialRecord
+from smil_ray.results.ranking.pareto import Objective
+from smil_ray.results.ranking.sample_errors import SampleErrors
 
 METRIC = "val/pa_mpjpe_pct_bl"
 BACKBONES = {"vit_base_patch16_224": 2.0, "resnet50": 3.5, "mobilenetv3_small_100": 5.0}

@@ -9,7 +9,7 @@ from smil_ray.data.dataset import SmilDataset
 from smil_ray.errors import ConfigError
 from smil_ray.results.evaluate import batches, evaluate, held_out_indices, network
 from smil_ray.results.prediction_sheet import write_prediction_sheet
-from smil_ray.results.sample_errors import SampleErrors
+from smil_ray.results.ranking.sample_errors import SampleErrors
 from smil_ray.training.checkpoint.loading import LoadedRegressor, load_regressor
 from smil_ray.training.metrics import MetricSums
 

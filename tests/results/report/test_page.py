@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from smil_ray.errors import DataError
-from smil_ray.results.ranking import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord
-from smil_ray.results.report import write_report
-from smil_ray.results.report_axes import Axis
-from smil_ray.results.report_plots import Curve, pareto_front
+from smil_ray.results.ranking.leaderboard import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord
+from smil_ray.results.report.axes import Axis
+from smil_ray.results.report.page import write_report
+from smil_ray.results.report.plots import Curve, pareto_front
 
 METRIC = "val/pa_mpjpe_pct_bl"
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from smil_ray.results.importance import Importance
-from smil_ray.results.ranking import RankedConfig, show
-from smil_ray.results.report_axes import Axis
-from smil_ray.results.report_plots import INK, LETTER, WIDTH, Canvas, colour_of
+from smil_ray.results.ranking.importance import Importance
+from smil_ray.results.ranking.leaderboard import RankedConfig, show
+from smil_ray.results.report.axes import Axis
+from smil_ray.results.report.plots import INK, LETTER, WIDTH, Canvas, colour_of
 
 LINE = 26
 """Pixels from line to line; `DENSE` where there are many."""

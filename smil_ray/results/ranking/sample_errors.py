@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smil_ray.results.ranking import SAMPLE_ERRORS_FILE
+from smil_ray.results.ranking.leaderboard import SAMPLE_ERRORS_FILE
 from smil_ray.tracking.run_dir import write_atomic
 
 

@@ -7,10 +7,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from smil_ray.results import report_plots
 from smil_ray.results.evaluate import SHOWN
-from smil_ray.results.importance import fewest_configs, importances
-from smil_ray.results.ranking import (
+from smil_ray.results.ranking.importance import fewest_configs, importances
+from smil_ray.results.ranking.leaderboard import (
     Leaderboard,
     RankedConfig,
     TrialRecord,
@@ -19,10 +18,11 @@ from smil_ray.results.ranking import (
     short_names,
     show,
 )
-from smil_ray.results.report_bars import importance_plot, seeds_plot
-from smil_ray.results.report_evaluation import joint_errors, winner_figures, winner_pictures
-from smil_ray.results.report_plots import Curve
-from smil_ray.results.report_rows import Certainty, certainties, make_rows, numbers, summary
+from smil_ray.results.report import plots as report_plots
+from smil_ray.results.report.bars import importance_plot, seeds_plot
+from smil_ray.results.report.evaluation import joint_errors, winner_figures, winner_pictures
+from smil_ray.results.report.plots import Curve
+from smil_ray.results.report.rows import Certainty, certainties, make_rows, numbers, summary
 from smil_ray.tracking.run_dir import write_atomic
 from smil_ray.tracking.sync.metrics import read_metrics
 

@@ -8,8 +8,14 @@ import pytest
 
 from smil_ray.config_io import config_from_dict, merge
 from smil_ray.errors import ConfigError
-from smil_ray.results.comparison import ComparedRun, board_of, by_metric, find_metric, mode_of
-from smil_ray.results.ranking import Leaderboard, TrialRecord
+from smil_ray.results.ranking.comparison import (
+    ComparedRun,
+    board_of,
+    by_metric,
+    find_metric,
+    mode_of,
+)
+from smil_ray.results.ranking.leaderboard import Leaderboard, TrialRecord
 from smil_ray.tracking.cost import write_cost
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync.metrics import MetricRow

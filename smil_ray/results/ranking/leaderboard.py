@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from smil_ray.errors import DataError
-from smil_ray.results.levels import LevelAgreement, level_agreements, top_level
-from smil_ray.results.pareto import Objective, pareto_front
+from smil_ray.results.ranking.levels import LevelAgreement, level_agreements, top_level
+from smil_ray.results.ranking.pareto import Objective, pareto_front
 from smil_ray.tracking.run_dir import write_atomic
 
 TrialStatus = Literal["waiting", "running", "finished", "stopped", "failed"]

@@ -10,8 +10,7 @@ import pytest
 from rich.console import Console
 
 from smil_ray.errors import DataError
-from smil_ray.results.pareto import Objective
-from smil_ray.results.ranking import (
+from smil_ray.results.ranking.leaderboard import (
     Leaderboard,
     TrialRecord,
     duration,
@@ -19,7 +18,8 @@ from smil_ray.results.ranking import (
     short_names,
     show,
 )
-from smil_ray.results.ranking_table import ranking_table
+from smil_ray.results.ranking.pareto import Objective
+from smil_ray.results.ranking.table import ranking_table
 
 
 def record(index: int, metric: float | None, **settings: Any) -> TrialRecord:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from smil_ray.results.ranking import TrialRecord
+    from smil_ray.results.ranking.leaderboard import TrialRecord
 
 
 @dataclass(frozen=True)

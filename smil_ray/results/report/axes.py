@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from smil_ray.results.ranking import show
+from smil_ray.results.ranking.leaderboard import show
 
 MAX_LABEL = 22
 MAX_CHOICES = 6

@@ -5,8 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from smil_ray.results.pareto import Objective
-from smil_ray.results.ranking import (
+from smil_ray.results.ranking.leaderboard import (
     Leaderboard,
     RankedConfig,
     TrialRecord,
@@ -16,6 +15,7 @@ from smil_ray.results.ranking import (
     short_names,
     show,
 )
+from smil_ray.results.ranking.pareto import Objective
 
 WIDE = 140
 """Characters of a terminal in which every setting gets its own column."""

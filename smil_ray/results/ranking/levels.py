@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from smil_ray.results.ranking import TrialRecord
+    from smil_ray.results.ranking.leaderboard import TrialRecord
 
 FEWEST_PAIRS = 3
 """With fewer trials in both levels an order says nothing."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from smil_ray.results.bootstrap import paired_difference
+from smil_ray.results.ranking.bootstrap import paired_difference
 
 pytestmark = pytest.mark.slow
 TRUTH = 0.4

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from smil_ray.results.importance import fewest_configs, importances
-from smil_ray.results.ranking import Leaderboard, RankedConfig, TrialRecord
-from smil_ray.results.report import write_report
-from smil_ray.results.report_bars import joints_plot, seeds_plot
-from smil_ray.results.report_plots import Curve, cost_plot
-from smil_ray.results.sample_errors import SampleErrors, mean_of_repeats, mean_per_joint
+from smil_ray.results.ranking.importance import fewest_configs, importances
+from smil_ray.results.ranking.leaderboard import Leaderboard, RankedConfig, TrialRecord
+from smil_ray.results.ranking.sample_errors import SampleErrors, mean_of_repeats, mean_per_joint
+from smil_ray.results.report.bars import joints_plot, seeds_plot
+from smil_ray.results.report.page import write_report
+from smil_ray.results.report.plots import Curve, cost_plot
 from tests.results.sweep_folder import METRIC, write_sweep
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from smil_ray.results.ranking import RankedConfig
+from smil_ray.results.ranking.leaderboard import RankedConfig
 
 FEWEST = 10
 PER_SETTING = 4

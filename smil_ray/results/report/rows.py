@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from smil_ray.results.bootstrap import Interval, bootstrap_mean, paired_difference
-from smil_ray.results.ranking import (
+from smil_ray.results.ranking.bootstrap import Interval, bootstrap_mean, paired_difference
+from smil_ray.results.ranking.leaderboard import (
     Leaderboard,
     RankedConfig,
     best_record,
     duration,
     show,
 )
-from smil_ray.results.report_plots import colour_of
-from smil_ray.results.sample_errors import SampleErrors, groups_of, mean_of_repeats
+from smil_ray.results.ranking.sample_errors import SampleErrors, groups_of, mean_of_repeats
+from smil_ray.results.report.plots import colour_of
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from smil_ray.results.bootstrap import bootstrap_mean, paired_difference
+from smil_ray.results.ranking.bootstrap import bootstrap_mean, paired_difference
 
 
 def test_interval_holds_the_mean_and_is_about_as_wide_as_theory_says() -> None:

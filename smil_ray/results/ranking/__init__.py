@@ -1,0 +1,1 @@
+"""Trials and runs in order: leaderboards, Pareto fronts, intervals, importance."""

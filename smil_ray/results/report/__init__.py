@@ -1,0 +1,1 @@
+"""The HTML page about a sweep: its sections, drawings and template."""
