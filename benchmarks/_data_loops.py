@@ -15,7 +15,7 @@ from smil_ray.data.image_io import reduction_for
 from smil_ray.data.replicant.coordinates import Window
 from smil_ray.data.replicant.reading import Entry, find_entries, read_samples
 from smil_ray.data.synthetic.samples import SynthOptions
-from smil_ray.orchestration.synth_job import synthesize
+from smil_ray.orchestration.synth import synthesize
 
 SIDE = 1024
 REAL = ("replicAnt-x-SMIL-demo", "replicAnt-x-SMIL-TEX")

@@ -39,9 +39,9 @@ from smil_ray.data.hdf5.merge import StoreSize, merge
 from smil_ray.data.hdf5.store import Hdf5Source
 from smil_ray.data.replicant.reading import Entry, find_entries
 from smil_ray.orchestration.cluster import start_ray
-from smil_ray.orchestration.preprocess_job import preprocess
-from smil_ray.orchestration.preprocess_plan import PreprocessOptions, make_plan
-from smil_ray.orchestration.preprocess_shard import make_shard
+from smil_ray.orchestration.preprocess.job import preprocess
+from smil_ray.orchestration.preprocess.plan import PreprocessOptions, make_plan
+from smil_ray.orchestration.preprocess.shard import make_shard
 
 N, FEW, BATCH, LARGE, MANY = 400, 100, 32, 10_000, 1600
 

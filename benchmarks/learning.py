@@ -132,9 +132,9 @@ def main() -> None:
 def make_data(folder: Path, name: str, samples: int, seed: int) -> Path:
     """Return the HDF5 file of so many synthetic insects; made once."""
     from smil_ray.data.synthetic.samples import EASY_VIEW, SynthOptions
-    from smil_ray.orchestration.preprocess_job import preprocess
-    from smil_ray.orchestration.preprocess_plan import PreprocessOptions
-    from smil_ray.orchestration.synth_job import synthesize
+    from smil_ray.orchestration.preprocess.job import preprocess
+    from smil_ray.orchestration.preprocess.plan import PreprocessOptions
+    from smil_ray.orchestration.synth import synthesize
 
     file = folder / f"{name}.h5"
     if not file.exists():
@@ -181,8 +181,8 @@ def configuration(folder: Path, row: str, scale: Scale, data: Path) -> Config:
 
 def learn(folder: Path, row: str, scale: Scale, train: Path, held_out: Path) -> dict[str, float]:
     """Return the held-out figures of one row; trains it, or goes on with its training."""
-    from smil_ray.orchestration.train_job import run_training
-    from smil_ray.orchestration.train_job_resume import choose_start
+    from smil_ray.orchestration.train.job import run_training
+    from smil_ray.orchestration.train.resume import choose_start
     from smil_ray.training.checkpoint.loading import load_regressor
 
     torch.set_num_threads(1)

@@ -27,10 +27,10 @@ from smil_ray.config_io import config_from_dict, sweep_from_dict
 from smil_ray.core.batch import Batch
 from smil_ray.data.synthetic.samples import SynthOptions
 from smil_ray.orchestration.cluster import start_ray
-from smil_ray.orchestration.preprocess_job import preprocess
-from smil_ray.orchestration.preprocess_plan import PreprocessOptions
-from smil_ray.orchestration.synth_job import synthesize
-from smil_ray.orchestration.tune_job import run_sweep
+from smil_ray.orchestration.preprocess.job import preprocess
+from smil_ray.orchestration.preprocess.plan import PreprocessOptions
+from smil_ray.orchestration.synth import synthesize
+from smil_ray.orchestration.tune.job import run_sweep
 from smil_ray.results.ranking.leaderboard import TrialRecord
 from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.sync.metrics import read_metrics

@@ -82,9 +82,9 @@ def main() -> None:
 def make_data(folder: Path) -> Path:
     """Return an HDF5 file of synthetic samples."""
     from smil_ray.data.synthetic.samples import SynthOptions
-    from smil_ray.orchestration.preprocess_job import preprocess
-    from smil_ray.orchestration.preprocess_plan import PreprocessOptions
-    from smil_ray.orchestration.synth_job import synthesize
+    from smil_ray.orchestration.preprocess.job import preprocess
+    from smil_ray.orchestration.preprocess.plan import PreprocessOptions
+    from smil_ray.orchestration.synth import synthesize
 
     options = SynthOptions(samples=SAMPLES, image_size=192, name="bench")
     synthesize(folder / "replicant", options)

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _demo(output: Path, samples: int, seed: int) -> int:
     # Imported late, so that --help answers at once.
     from smil_ray.orchestration.cluster import start_ray
-    from smil_ray.orchestration.tune_job import SLOTS, TRIAL_SLOT
+    from smil_ray.orchestration.tune.job import SLOTS, TRIAL_SLOT
 
     start = perf_counter()
     console = Console(soft_wrap=True)
@@ -74,9 +74,9 @@ def _make_data(output: Path, samples: int, seed: int, console: Console) -> tuple
     from smil_ray.body.smil_model import SmilModel
     from smil_ray.data.doctor.examination import examine
     from smil_ray.data.synthetic.samples import EASY_VIEW, SynthOptions
-    from smil_ray.orchestration.preprocess_job import preprocess
-    from smil_ray.orchestration.preprocess_plan import PreprocessOptions
-    from smil_ray.orchestration.synth_job import synthesize
+    from smil_ray.orchestration.preprocess.job import preprocess
+    from smil_ray.orchestration.preprocess.plan import PreprocessOptions
+    from smil_ray.orchestration.synth import synthesize
 
     pictures, data = output / "replicant", output / f"demo_{INPUT_SIZE}.h5"
     console.rule("1. smil-ray synth: a data set in replicAnt's format")
@@ -98,7 +98,7 @@ def _make_data(output: Path, samples: int, seed: int, console: Console) -> tuple
 
 
 def _search(data: Path, output: Path, console: Console) -> Path:
-    from smil_ray.orchestration.tune_job import SweepHooks, run_sweep
+    from smil_ray.orchestration.tune.job import SweepHooks, run_sweep
     from smil_ray.results.ranking.table import ranking_table
     from smil_ray.results.report.page import write_report
     from smil_ray.results.report.winner import evaluate_winner, measure_samples

@@ -64,8 +64,8 @@ SHORTCUTS = {
 
 def _train(arguments: argparse.Namespace) -> int:
     # Imported late, so that --help answers at once.
-    from smil_ray.orchestration.train_job import TrainOptions, run_training
-    from smil_ray.orchestration.train_job_resume import Start, choose_start
+    from smil_ray.orchestration.train.job import TrainOptions, run_training
+    from smil_ray.orchestration.train.resume import Start, choose_start
     from smil_ray.tracking.cost import recorded_cost
     from smil_ray.tracking.run_dir import RunDir
     from smil_ray.tracking.sync.live import track_run

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from smil_ray.cli.main import kebab
-from smil_ray.orchestration.tune_command import tune_main
+from smil_ray.orchestration.tune.command import tune_main
 
 if __name__ == "__main__":
     space = Path(__file__).parent / "configs" / "tune_backbones.yaml"

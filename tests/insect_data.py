@@ -7,7 +7,7 @@ from smil_ray.core.batch import Sample
 from smil_ray.data.hdf5.merge import write_shard
 from smil_ray.data.hdf5.schema import StoreInfo
 from smil_ray.data.hdf5.table import encode_samples
-from smil_ray.orchestration.train_job import run_training
+from smil_ray.orchestration.train.job import run_training
 from tests.memory_data import SIZE, make_samples, tiny_config
 
 

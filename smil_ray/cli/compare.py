@@ -57,7 +57,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from smil_ray.orchestration.sweep_board import is_sweep, read_board
+    from smil_ray.orchestration.tune.board import is_sweep, read_board
     from smil_ray.results.ranking.comparison import board_of, by_metric
     from smil_ray.results.ranking.table import ranking_table
     from smil_ray.results.report.page import REPORT_FILE, write_report

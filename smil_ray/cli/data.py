@@ -113,7 +113,7 @@ def _add_doctor(commands: Commands) -> None:
 
 def _synth(arguments: argparse.Namespace) -> int:
     from smil_ray.data.synthetic.samples import SynthOptions
-    from smil_ray.orchestration.synth_job import synthesize
+    from smil_ray.orchestration.synth import synthesize
 
     options = SynthOptions(
         samples=arguments.samples,
@@ -143,7 +143,7 @@ def _synth(arguments: argparse.Namespace) -> int:
 
 def _doctor(arguments: argparse.Namespace) -> int:
     from smil_ray.body.smil_model import SmilModel
-    from smil_ray.orchestration.doctor_job import examine_in_parallel
+    from smil_ray.orchestration.doctor import examine_in_parallel
 
     with progress_bar("examining") as update:
         report = examine_in_parallel(

@@ -145,7 +145,7 @@ def _preprocess(arguments: argparse.Namespace) -> int:
     from smil_ray.data.filters import REASONS
     from smil_ray.data.hdf5.store import read_drops
     from smil_ray.models.backbones import backbone_spec
-    from smil_ray.orchestration.preprocess_job import PreprocessOptions, preprocess
+    from smil_ray.orchestration.preprocess.job import PreprocessOptions, preprocess
 
     size = arguments.image_size or backbone_spec(arguments.backbone).input_size
     options = choose(

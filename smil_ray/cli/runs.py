@@ -51,7 +51,7 @@ def _rerun(arguments: argparse.Namespace) -> int:
         find_origin,
         rerun_config,
     )
-    from smil_ray.orchestration.train_job import run_training
+    from smil_ray.orchestration.train.job import run_training
     from smil_ray.tracking.cost import recorded_cost
     from smil_ray.tracking.run_dir import RunDir
     from smil_ray.tracking.sync.live import track_run

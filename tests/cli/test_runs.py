@@ -8,7 +8,7 @@ import pytest
 
 from smil_ray.cli.main import main
 from smil_ray.orchestration import rerun
-from smil_ray.orchestration.sweep_board import read_board
+from smil_ray.orchestration.tune.board import read_board
 from smil_ray.results.ranking.leaderboard import Leaderboard
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync.later import send_later

@@ -11,8 +11,8 @@ from smil_ray.body.model_file.reading import write_npz
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.cli.main import main
 from smil_ray.config_io import load_config
-from smil_ray.orchestration import train_job
-from smil_ray.orchestration.train_job import TrainOutcome
+from smil_ray.orchestration.train import job as train_job
+from smil_ray.orchestration.train.job import TrainOutcome
 from smil_ray.tracking.run_dir import RunDir
 from tests.experiments.script import run_script
 from tests.insect_data import write_insects

@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from smil_ray.orchestration.cluster import start_ray
-from smil_ray.orchestration.tune_job import SLOTS
-from smil_ray.orchestration.tune_resources import TRIAL_SLOT
+from smil_ray.orchestration.tune.job import SLOTS
+from smil_ray.orchestration.tune.trials.resources import TRIAL_SLOT
 from smil_ray.results.ranking.leaderboard import Leaderboard
 from tests.experiments.script import EXPERIMENTS, run_script
 from tests.memory_data import SIZE

@@ -7,8 +7,8 @@ import pytest
 import ray
 
 from smil_ray.orchestration.cluster import start_ray
-from smil_ray.orchestration.tune_job import SLOTS
-from smil_ray.orchestration.tune_resources import TRIAL_SLOT
+from smil_ray.orchestration.tune.job import SLOTS
+from smil_ray.orchestration.tune.trials.resources import TRIAL_SLOT
 from smil_ray.tracking import run_dir
 from tests.insect_data import write_insects
 

@@ -13,7 +13,7 @@ from smil_ray.core.batch import Sample
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.data.synthetic.samples import SynthOptions
 from smil_ray.errors import DataError
-from smil_ray.orchestration.synth_job import synthesize
+from smil_ray.orchestration.synth import synthesize
 from smil_ray.results.ground_truth import check_ground_truth, draw_alignment
 from tests.insect_data import write_insects
 

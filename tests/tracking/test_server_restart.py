@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 
 from smil_ray.config import TrackingConfig
-from smil_ray.orchestration.train_job import TrainOptions, run_training
+from smil_ray.orchestration.train.job import TrainOptions, run_training
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync.live import track_run
 from smil_ray.tracking.sync.metrics import entity_name

@@ -1,7 +1,7 @@
 """A data set in replicAnt's format from a SMIL model: nothing to download, the truth is known.
 
 `render_sample` is pure: the same model, options and index give the same bytes, whatever else runs.
-`orchestration.synth_job` calls it in parallel and writes the files.
+`orchestration.synth` calls it in parallel and writes the files.
 """
 
 import re

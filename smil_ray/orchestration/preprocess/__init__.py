@@ -1,0 +1,1 @@
+"""replicAnt folders to one HDF5 file on Ray Data."""

@@ -1,0 +1,1 @@
+"""One training run on Ray Train, or in this process."""

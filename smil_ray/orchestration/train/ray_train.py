@@ -1,0 +1,205 @@
+"""A training run on Ray Train: workers, GPUs, and going on after a worker died.
+
+Checkpoints are this package's own and lie in the run folder; a worker that starts goes on from the
+newest one. Ray Train places the workers, connects them and restarts them.
+"""
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import ray.exceptions
+import ray.train
+import ray.train.torch
+
+from smil_ray.config import Config
+from smil_ray.errors import ConfigError, SmilRayError
+from smil_ray.orchestration.cluster import cluster_resources, note_node, start_ray
+from smil_ray.orchestration.train.stopping import asks_to_stop
+from smil_ray.orchestration.train.worker import (
+    STOP_FILE,
+    TrainingJob,
+    train_in_this_process,
+)
+from smil_ray.tracking.run_dir import RunDir, write_atomic
+from smil_ray.training.reports import EpochReport, FitResult
+from smil_ray.training.world import World
+
+POLL_S = 0.5
+CONTROLLER_FAILURES = 2
+"""Ray Train asks for resources that never come for ever, unless it is told how often."""
+ERROR_FILE = "error.json"
+"""A mistake that a restart would only repeat; workers that find it end at once."""
+
+
+class TrainingFailedError(SmilRayError):
+    """Workers died more often than `run.max_failures` allows."""
+
+
+def train_with_ray(
+    job: TrainingJob,
+    address: str | None,
+    display: Callable[[str], None] | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> FitResult:
+    """Run a job on Ray Train and return how it ended.
+
+    SIGTERM and Ctrl-C let the workers save a checkpoint and end.
+
+    Raises:
+        ConfigError: The machine cannot hold the workers.
+        TrainingFailedError: Workers failed more than `run.max_failures` times.
+        SmilRayError: What a worker raised.
+    """
+    with start_ray(address):
+        resources = worker_resources(job.config)
+        is_fixed = address in (None, "local")
+        if is_fixed:
+            _check_fits(job.config, resources)
+        trainer = _trainer(job, resources)
+        found = _fit_in_thread(trainer, RunDir.open(job.run), display, announce)
+    return _result(found, job)
+
+
+def worker_resources(config: Config) -> dict[str, float]:
+    """Return what each worker needs of the Ray in use, e.g. `{"CPU": 1.0, "GPU": 1.0}`."""
+    resources = {"CPU": config.run.cpus_per_worker}
+    has_gpu = cluster_resources().get("GPU", 0.0) >= 1.0
+    if config.run.use_gpu == "yes" or (config.run.use_gpu == "auto" and has_gpu):
+        resources["GPU"] = 1.0
+    return resources
+
+
+def _train_loop(settings: dict[str, Any]) -> dict[str, Any]:
+    """Run in every worker of the group; returns the `FitResult` as a dictionary."""
+    job: TrainingJob = settings["job"]
+    if (job.run / ERROR_FILE).exists():
+        return {}
+    context = ray.train.get_context()
+    world = World(
+        rank=context.get_world_rank(),
+        size=context.get_world_size(),
+        device=ray.train.torch.get_device(),
+    )
+    if world.is_first:
+        note_node(RunDir.open(job.run))
+    try:
+        result = train_in_this_process(job, world, report=_report)
+    except SmilRayError as error:
+        kind, text = type(error).__name__, str(error)
+        write_atomic(job.run / ERROR_FILE, json.dumps({"kind": kind, "error": text}))
+        if world.size > 1:
+            raise  # The other workers wait for this one until the group is ended.
+        return {}
+    return vars(result)
+
+
+def _report(report: EpochReport) -> None:
+    ray.train.report({"epoch": report.epoch, "step": report.step, **report.metrics})
+
+
+def _trainer(job: TrainingJob, resources: dict[str, float]) -> ray.train.torch.TorchTrainer:
+    run = job.config.run
+    on_gpu = "GPU" in resources
+    attempts = job.run / "ray"
+    attempts.mkdir(exist_ok=True)
+    return ray.train.torch.TorchTrainer(
+        _train_loop,
+        train_loop_config={"job": job},
+        torch_config=ray.train.torch.TorchConfig(backend="nccl" if on_gpu else "gloo"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=run.num_workers, use_gpu=on_gpu, resources_per_worker=resources
+        ),
+        run_config=ray.train.RunConfig(
+            # Ray resumes by itself what has the same name; this package decides that instead.
+            name=f"attempt_{len(list(attempts.iterdir())) + 1:03d}",
+            storage_path=str(attempts),
+            failure_config=ray.train.FailureConfig(
+                max_failures=run.max_failures, controller_failure_limit=CONTROLLER_FAILURES
+            ),
+            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+        ),
+    )
+
+
+def _fit_in_thread(
+    trainer: ray.train.torch.TorchTrainer,
+    run: RunDir,
+    display: Callable[[str], None] | None,
+    announce: Callable[[str], None] | None,
+) -> dict[str, Any]:
+    """Run `trainer.fit` beside the main thread, which shows progress and hears signals."""
+    found: dict[str, Any] = {}
+
+    def target() -> None:
+        try:
+            found["result"] = trainer.fit()
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+            found["error"] = error
+
+    thread = threading.Thread(target=target, name="ray-train", daemon=True)
+    shown = ""
+    with asks_to_stop() as stop:
+        thread.start()
+        while thread.is_alive():
+            thread.join(POLL_S)
+            if stop():
+                (run.path / STOP_FILE).touch()
+            network = run.facts().get("network") if announce is not None else None
+            if announce is not None and network is not None:
+                announce(network["summary"])
+                announce = None
+            line = run.status().get("line", "")
+            if display is not None and line != shown:
+                display(line)
+                shown = line
+    (run.path / STOP_FILE).unlink(missing_ok=True)
+    return found
+
+
+def _result(found: dict[str, Any], job: TrainingJob) -> FitResult:
+    mistake = job.run / ERROR_FILE
+    if mistake.exists():
+        told = json.loads(mistake.read_text(encoding="utf-8"))
+        mistake.unlink()
+        raise _rebuilt(told["kind"], told["error"])
+    error = found.get("error")
+    if isinstance(error, (ray.train.TrainingFailedError, ray.exceptions.RayError)):
+        raise TrainingFailedError(
+            f"Training in {job.run} failed: {_first_line(error)}",
+            remedy=f"go on with it by --resume {job.run}",
+        ) from error
+    if error is not None:
+        raise error
+    return FitResult(**found["result"].return_value)
+
+
+def _rebuilt(kind: str, text: str) -> SmilRayError:
+    """Return a worker's error with its own class, where this package has it."""
+    kinds = [SmilRayError]
+    for known in kinds:
+        kinds.extend(known.__subclasses__())
+    found = next((known for known in kinds if known.__name__ == kind), SmilRayError)
+    error = found.__new__(found)
+    Exception.__init__(error, text)
+    return error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def _check_fits(config: Config, resources: dict[str, float]) -> None:
+    """Refuse at once what would wait for ever on a machine that cannot grow."""
+    have = cluster_resources()
+    for name, each in resources.items():
+        wanted = each * config.run.num_workers
+        if wanted > have.get(name, 0.0):
+            raise ConfigError(
+                f"run.num_workers {config.run.num_workers} with {each:g} {name} each",
+                expected=f"at most the {have.get(name, 0.0):g} {name} of this machine",
+                found=f"{wanted:g}",
+                remedy="lower run.num_workers or run.cpus_per_worker, or give --address",
+            )

@@ -1,0 +1,1 @@
+"""Searches on Ray Tune: driver, journal, budget, and the training of the winner."""

@@ -1,0 +1,252 @@
+"""What the `experiments/tune_*.py` scripts share: arguments, embedded data, the end of a sweep."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from smil_ray.config import Config
+from smil_ray.config_io import read_yaml, sweep_from_dict
+from smil_ray.errors import ConfigError, SmilRayError
+from smil_ray.sweep_config import SweepConfig
+
+if TYPE_CHECKING:
+    from smil_ray.orchestration.tune.job import SweepOutcome
+
+LATEST = Path("latest")
+SWEEP_FILE = "sweep.yaml"
+EMBEDDED_SIZE = 96
+"""Edge in pixels of the embedded pictures, and what networks see of them: enough to learn from."""
+
+
+def tune_main(
+    description: str | None, config: Path, argv: Sequence[str] | None = None, *, samples: int = 400
+) -> int:
+    """Run a sweep from the command line; return the exit code.
+
+    Args:
+        description: The script's docstring: question, command, time, expectation.
+        config: The YAML file of the search space.
+        argv: Arguments; None takes the command line's.
+        samples: Size of the embedded data set that is used without `--data`.
+    """
+    arguments = _parser(description, config, samples).parse_args(argv)
+    try:
+        return _tune(arguments)
+    except SmilRayError as error:
+        sys.stderr.write(f"{Path(sys.argv[0]).name}: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; go on with --resume\n")
+        return 130
+
+
+def _parser(description: str | None, config: Path, samples: int) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--data", type=Path, help="HDF5 file or replicAnt folder; default: embedded data")
+    add(
+        "--config",
+        type=Path,
+        default=config,
+        help=f"the search, see docs/search.md (default: {config.name})",
+    )
+    add("--set", action="append", default=[], metavar="A.B=C", help="setting of every trial")
+    add(
+        "--trials",
+        "--max-trials",
+        type=int,
+        metavar="N",
+        help="number of configurations; of a grid, the first N",
+    )
+    add(
+        "--max-hours",
+        type=float,
+        metavar="H",
+        help="hours that the search may take, earlier sessions included; then no trial begins, "
+        "running ones end at their next epoch, and the winner so far is still trained "
+        "(--final-epochs 0: not); --resume with more hours goes on with all of them",
+    )
+    add(
+        "--max-gpu-hours",
+        type=float,
+        metavar="H",
+        help="the same for the device hours of all trials: GPUs, or CPU cores without one",
+    )
+    add("--execution", choices=("auto", "inline", "ray_train"), help="how trials run")
+    add(
+        "--final-epochs",
+        type=int,
+        metavar="N",
+        help="epochs of the winner's last training; 0: it stays as its trial left it",
+    )
+    add("--address", default="local", help="Ray cluster: local, auto, HOST:PORT, ray://HOST:PORT")
+    add("--output", type=Path, default=Path("runs"), help="where the sweep's folder is made")
+    add(
+        "--resume",
+        type=Path,
+        nargs="?",
+        const=LATEST,
+        metavar="SWEEP",
+        help="go on with an interrupted sweep; without a folder, with the newest one",
+    )
+    add("--samples", type=int, default=samples, help="size of the embedded data set")
+    return parser
+
+
+def _tune(arguments: argparse.Namespace) -> int:
+    # Imported late, so that --help and a misspelled setting answer at once.
+    console = Console(soft_wrap=True)
+    from smil_ray.orchestration.tune.checks import check_sweep
+    from smil_ray.orchestration.tune.search.space import base_config
+
+    resume = _resumed(arguments)
+    sweep = read_sweep(arguments, resume)
+    base = base_config(sweep, arguments.set)
+    check_sweep(sweep, base)
+    from smil_ray.orchestration.cluster import start_ray
+    from smil_ray.orchestration.tune.job import SLOTS, TRIAL_SLOT, SweepHooks, run_sweep
+    from smil_ray.results.report.page import write_report
+    from smil_ray.results.report.winner import evaluate_winner, measure_samples
+
+    with start_ray(arguments.address, resources={TRIAL_SLOT: SLOTS}, dashboard=True):
+        data = arguments.data or base.data.path
+        embedded: list[str] = []
+        if data is None:
+            data = embedded_data(arguments.output, arguments.samples, console)
+            embedded.append(f"model.backbone.input_size={EMBEDDED_SIZE}")
+        outcome = run_sweep(
+            sweep,
+            [*embedded, *arguments.set, *fitting_settings(base, Path(data), console)],
+            data=Path(data),
+            address=arguments.address,
+            resume=resume,
+            output_dir=arguments.output,
+            hooks=SweepHooks(
+                evaluate=evaluate_winner,
+                sample_errors=measure_samples,
+                report=write_report,
+                notify=lambda line: console.print(escape(line)),
+            ),
+        )
+    _say_end(outcome, console)
+    if outcome.leaderboard.interrupted:
+        return 130
+    return 0 if outcome.best is not None else 1
+
+
+def read_sweep(arguments: argparse.Namespace, resume: Path | None) -> SweepConfig:
+    """Return the sweep of the YAML file, or of the one to resume, under the command line's."""
+    path = arguments.config if resume is None else resume / SWEEP_FILE
+    values = read_yaml(path)
+    for key in ("trials", "execution", "final_epochs", "max_hours", "max_gpu_hours"):
+        if getattr(arguments, key) is not None:
+            values[key] = getattr(arguments, key)
+    return sweep_from_dict(values, source=str(path))
+
+
+def fitting_settings(base: Config, data: Path, console: Console) -> list[str]:
+    """Return overrides that fit defaults to the data: its body model, no loss without labels."""
+    from smil_ray.body.smil_model import SmilModel
+    from smil_ray.losses.labels import fit_default_weights
+    from smil_ray.training.assemble import open_data
+    from smil_ray.training.fit_body import fit_body_model
+
+    section = base.data.model_copy(update={"path": str(data)})
+    config = fit_body_model(base.model_copy(update={"data": section}))
+    overrides = []
+    if config.body.model != base.body.model:
+        console.print(f"body model of the data: {escape(config.body.model)}")
+        overrides.append(f"body.model={json.dumps(config.body.model)}")
+    dataset = open_data(config, SmilModel.open(config.body.model))
+    config, absent = fit_default_weights(config, dataset.presence_counts())
+    if absent:
+        console.print(f"no labels in the data for the loss terms: {', '.join(absent)}")
+        overrides.append(f"loss.base_weights={json.dumps(config.loss.base_weights)}")
+    return overrides
+
+
+def embedded_data(folder: Path, samples: int, console: Console) -> Path:
+    """Return an HDF5 file of synthetic insects below `folder`, made if it is not there yet."""
+    from smil_ray.data.synthetic.samples import EASY_VIEW, SynthOptions
+    from smil_ray.orchestration.preprocess.job import preprocess
+    from smil_ray.orchestration.preprocess.plan import PreprocessOptions
+    from smil_ray.orchestration.synth import synthesize
+
+    place = folder.absolute() / f"embedded_insects_{samples}"
+    output = place / f"data_{EMBEDDED_SIZE}.h5"
+    if output.is_file():
+        console.print(f"data: {output} (made earlier)")
+        return output
+    console.print(f"data: {samples} synthetic insects in replicAnt's format -> {output}")
+    pictures = place / "replicant"
+    synthesize(pictures, SynthOptions(samples=samples, **EASY_VIEW))
+    options = PreprocessOptions(size=EMBEDDED_SIZE, resume=True)
+    report = preprocess([pictures], output, options)
+    console.print(f"data: {report.kept} samples kept, {sum(report.dropped.values())} left out")
+    return output
+
+
+def _resumed(arguments: argparse.Namespace) -> Path | None:
+    """Return the folder of the sweep to go on with; the newest one if none is named."""
+    if arguments.resume is None or arguments.resume != LATEST:
+        return arguments.resume
+    name = read_yaml(arguments.config).get("name", "sweep")
+    found = sorted(arguments.output.glob(f"{name}-*/{SWEEP_FILE}"))
+    if not found:
+        raise ConfigError(
+            f"--resume: {arguments.output} has no sweep named {name}",
+            remedy="give the sweep's folder, or leave --resume out",
+        )
+    return found[-1].parent
+
+
+def _say_end(outcome: "SweepOutcome", console: Console) -> None:
+    """Print the ranking, how good the winner is, where everything is and what to do next."""
+    from smil_ray.results.ranking.table import ranking_table
+
+    console.print()
+    table = Console()
+    table.print(ranking_table(outcome.leaderboard, width=table.width))
+    if outcome.final is not None and outcome.final.metrics:
+        _say_held_out(outcome.final.metrics, outcome.leaderboard.metric, table)
+    lines = {"sweep folder": str(outcome.folder)}
+    report = outcome.folder / "report.html"
+    if report.is_file():
+        lines["report"] = str(report)
+    if outcome.best is None:
+        lines["no winner"] = "every trial failed; the reasons are in the table"
+    elif outcome.final is not None:
+        lines["winner"] = str(outcome.final.folder)
+        lines["predict"] = f"smil-ray predict {outcome.final.folder} IMAGE... --out predictions"
+    if outcome.is_over_budget:
+        lines["go on"] = f"--resume {outcome.folder} with a larger --max-hours or --max-gpu-hours"
+    if outcome.leaderboard.interrupted:
+        lines["interrupted"] = f"go on with --resume {outcome.folder}"
+    if outcome.ui_command is not None:
+        lines["compare"] = outcome.ui_command
+    for name, value in lines.items():
+        console.print(escape(f"{name + ':':14s}{value}"))
+
+
+def _say_held_out(found: Mapping[str, Any], metric: str, console: Console) -> None:
+    """Print the winner's figures beside the baselines', and whether it has learnt anything."""
+    from smil_ray.results.evaluate import Evaluation
+
+    evaluation = Evaluation(found["split"], found["n_samples"], found["figures"])
+    console.print(evaluation.table())
+    figure = metric.rpartition("/")[2]
+    if not evaluation.is_better(figure):
+        console.print(
+            f"The winner is no better than the mean pose by {figure}: trainings are too short, or "
+            "samples too few, to tell configurations apart. Try more epochs "
+            "(--set train.epochs=N --final-epochs N) or more data.",
+            style="bold",
+        )

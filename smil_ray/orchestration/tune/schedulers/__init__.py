@@ -1,0 +1,1 @@
+"""Which trials go on: ASHA, median stopping, successive halving, population-based training."""

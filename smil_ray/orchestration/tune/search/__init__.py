@@ -1,0 +1,1 @@
+"""Where trials come from: the search space, samplers and the queue."""

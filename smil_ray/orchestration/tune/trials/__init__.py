@@ -1,0 +1,1 @@
+"""What runs as a trial: its process, resources, packing and outcome."""
