@@ -32,7 +32,7 @@ from geometry import machine, write_section
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
-from smil_ray.config_io import config_from_dict, merge
+from smil_ray.config.reading import config_from_dict, merge
 from smil_ray.core.batch import Batch
 from smil_ray.core.params import SmilParams
 from smil_ray.data.dataset import SmilDataset

@@ -23,7 +23,8 @@ from geometry import machine, write_section
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
-from smil_ray.config_io import config_from_dict, sweep_from_dict
+from smil_ray.config.reading import config_from_dict, sweep_from_dict
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.core.batch import Batch
 from smil_ray.data.synthetic.samples import SynthOptions
 from smil_ray.orchestration.cluster import start_ray
@@ -32,7 +33,6 @@ from smil_ray.orchestration.preprocess.plan import PreprocessOptions
 from smil_ray.orchestration.synth import synthesize
 from smil_ray.orchestration.tune.job import run_sweep
 from smil_ray.results.ranking.leaderboard import TrialRecord
-from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.sync.metrics import read_metrics
 from smil_ray.training.assemble import assemble, open_data
 from smil_ray.training.batches.features import with_cached_features

@@ -28,7 +28,7 @@ from geometry import machine, write_section
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
-from smil_ray.config_io import config_from_dict
+from smil_ray.config.reading import config_from_dict
 from smil_ray.training.assemble import assemble, open_data
 from smil_ray.training.batches.loaders import train_loader
 from smil_ray.training.loop import fit, reproducible

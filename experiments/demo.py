@@ -23,7 +23,7 @@ from rich.console import Console
 from smil_ray.cli.arguments import count, count_or_zero
 from smil_ray.cli.exit import exit_code
 from smil_ray.cli.progress import progress_bar
-from smil_ray.config_io import read_yaml, sweep_from_dict
+from smil_ray.config.reading import read_yaml, sweep_from_dict
 
 CONFIG = Path(__file__).parent / "configs" / "demo.yaml"
 INPUT_SIZE = 96

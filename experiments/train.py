@@ -19,7 +19,7 @@ from pathlib import Path
 from smil_ray.cli.exit import INTERRUPTED, exit_code
 from smil_ray.cli.main import kebab
 from smil_ray.config import Config
-from smil_ray.config_io import load_config
+from smil_ray.config.reading import load_config
 from smil_ray.errors import ConfigError
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from smil_ray.body.smil_model import SmilModel
-    from smil_ray.config_io import load_config
+    from smil_ray.config.reading import load_config
     from smil_ray.core.params import SmilParams
     from smil_ray.data.dataset import SmilDataset, UnifiedSMILDataset
     from smil_ray.results.regressor_api import SMILImageRegressor
@@ -27,7 +27,7 @@ _PLACES = {
     "SmilModel": "smil_ray.body.smil_model",
     "SmilParams": "smil_ray.core.params",
     "UnifiedSMILDataset": "smil_ray.data.dataset",
-    "load_config": "smil_ray.config_io",
+    "load_config": "smil_ray.config.reading",
 }
 
 

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
-from smil_ray.config_io import config_from_dict, merge
+from smil_ray.config.reading import config_from_dict, merge
 from smil_ray.core.batch import LABELS, Sample
 from smil_ray.core.params import SmilParams
 from smil_ray.render.camera import Camera

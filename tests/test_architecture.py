@@ -7,7 +7,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "smil_ray"
-ROOT_MODULES = ("config", "config_io", "sweep_config")
 BELOW_RESULTS = ("config", "core", "body", "render", "data", "models", "losses", "training")
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -27,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 RIM_PACKAGES: dict[str, tuple[str, ...]] = {
-    "yaml": ("config_io",),
+    "yaml": ("config/reading",),
     "pytorch3d": ("render/pytorch3d_backend",),
     "numba": ("render/",),
     "h5py": ("data/",),
@@ -49,8 +48,6 @@ def layer_of(path: Path) -> str:
     parts = list(path.relative_to(PACKAGE).with_suffix("").parts)
     if len(parts) > 1:
         return parts[0]
-    if parts[0] in ROOT_MODULES:
-        return "config"
     return {"__init__": "public", "__main__": "public"}.get(parts[0], parts[0].split("_")[0])
 
 
@@ -75,7 +72,7 @@ def imported_layers(path: Path) -> set[str]:
         parts = name.split(".")
         if parts[0] != "smil_ray" or len(parts) < 2:
             continue
-        layers.add("config" if parts[1] in ROOT_MODULES else parts[1])
+        layers.add(parts[1])
     return layers & set(MAY_IMPORT)
 
 

@@ -89,7 +89,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    from smil_ray.config_io import load_config
+    from smil_ray.config.reading import load_config
     from smil_ray.orchestration.features import build_features
 
     given = {

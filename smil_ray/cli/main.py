@@ -10,25 +10,18 @@ import sys
 from collections.abc import Sequence
 
 from smil_ray import __version__
-from smil_ray.cli import cache as cli_cache
-from smil_ray.cli import compare as cli_compare
-from smil_ray.cli import data as cli_data
-from smil_ray.cli import inspect as cli_inspect
-from smil_ray.cli import model as cli_model
-from smil_ray.cli import preprocess as cli_preprocess
-from smil_ray.cli import results as cli_results
-from smil_ray.cli import runs as cli_runs
+from smil_ray.cli import cache, compare, data, inspect, model, preprocess, results, runs
 from smil_ray.cli.exit import exit_code
 
 MODULES = (
-    cli_data,
-    cli_preprocess,
-    cli_cache,
-    cli_inspect,
-    cli_model,
-    cli_results,
-    cli_compare,
-    cli_runs,
+    data,
+    preprocess,
+    cache,
+    inspect,
+    model,
+    results,
+    compare,
+    runs,
 )
 EPILOG = """\
 from images to a trained network:

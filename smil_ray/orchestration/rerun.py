@@ -8,7 +8,7 @@ from typing import Any
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config, TrackingConfig
-from smil_ray.config_io import flatten, load_config
+from smil_ray.config.reading import flatten, load_config
 from smil_ray.errors import ConfigError
 from smil_ray.tracking.code_version import code_version
 from smil_ray.tracking.run_dir import RunDir, package_versions

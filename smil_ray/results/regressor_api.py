@@ -25,7 +25,8 @@ from smil_ray.core.batch import Batch
 from smil_ray.core.params import SmilParams
 from smil_ray.errors import ConfigError, DataError
 from smil_ray.losses.objective import Objective
-from smil_ray.models.regressor import Regressor, ScaleBasis, TargetStatistics, build_regressor
+from smil_ray.models.decoder import ScaleBasis, TargetStatistics
+from smil_ray.models.regressor import Regressor, build_regressor
 from smil_ray.render.camera import Camera
 from smil_ray.render.rasterize import hard_mask, project_to_pixels
 from smil_ray.render.shading import render_rgb

@@ -26,7 +26,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from smil_ray.config import Config
-from smil_ray.config_io import load_config, to_yaml
+from smil_ray.config.reading import load_config, to_yaml
 from smil_ray.errors import SmilRayError
 from smil_ray.tracking.code_version import code_version
 

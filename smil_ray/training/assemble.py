@@ -15,7 +15,8 @@ from smil_ray.data.splits import Splits, share_of_groups, split_indices
 from smil_ray.errors import ConfigError
 from smil_ray.losses.objective import Objective
 from smil_ray.models.backbones import Backbone, backbone_spec
-from smil_ray.models.regressor import Regressor, ScaleBasis, TargetStatistics, build_regressor
+from smil_ray.models.decoder import ScaleBasis, TargetStatistics
+from smil_ray.models.regressor import Regressor, build_regressor
 from smil_ray.training.checkpoint.frozen_weights import FrozenWeights
 from smil_ray.training.parts import Parts, SampleSource
 

@@ -11,7 +11,8 @@ from smil_ray.core.batch import Sample
 from smil_ray.data.features.cache import FeatureCache
 from smil_ray.data.splits import Splits
 from smil_ray.losses.objective import Objective
-from smil_ray.models.regressor import Regressor, TargetStatistics
+from smil_ray.models.decoder import TargetStatistics
+from smil_ray.models.regressor import Regressor
 from smil_ray.training.checkpoint.frozen_weights import FrozenWeights
 
 

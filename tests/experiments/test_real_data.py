@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from smil_ray.cli.main import main
-from smil_ray.config_io import load_config
+from smil_ray.config.reading import load_config
 from smil_ray.core.batch import LABELS
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.data.hdf5.store import read_drops

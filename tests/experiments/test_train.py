@@ -10,7 +10,7 @@ import pytest
 from smil_ray.body.model_file.reading import write_npz
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.cli.main import main
-from smil_ray.config_io import load_config
+from smil_ray.config.reading import load_config
 from smil_ray.orchestration.train import job as train_job
 from smil_ray.orchestration.train.job import TrainOutcome
 from smil_ray.tracking.run_dir import RunDir

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from smil_ray.config import LossConfig, OptimConfig
-from smil_ray.config_io import load_config
+from smil_ray.config.reading import load_config
 from smil_ray.losses.curriculum import (
     last_stage_epoch,
     learning_rate_at,

@@ -3,7 +3,7 @@
 import pytest
 
 from smil_ray.config import Config
-from smil_ray.config_io import config_from_dict, load_config
+from smil_ray.config.reading import config_from_dict, load_config
 from smil_ray.core.batch import LABELS
 from smil_ray.losses.labels import fit_default_weights
 

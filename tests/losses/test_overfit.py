@@ -8,7 +8,8 @@ import torch
 
 from smil_ray.config import BackboneConfig, BodyConfig, HeadConfig, LossConfig, ModelConfig
 from smil_ray.losses.objective import Objective
-from smil_ray.models.regressor import ScaleBasis, TargetStatistics, build_regressor
+from smil_ray.models.decoder import ScaleBasis, TargetStatistics
+from smil_ray.models.regressor import build_regressor
 
 STEPS, WARMUP, RATE = 120, 20, 5e-4
 SIZE = 64

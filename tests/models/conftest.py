@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from smil_ray.config import BackboneConfig, HeadConfig, ModelConfig
-from smil_ray.models.regressor import Regressor, ScaleBasis, TargetStatistics, build_regressor
+from smil_ray.models.decoder import ScaleBasis, TargetStatistics
+from smil_ray.models.regressor import Regressor, build_regressor
 
 N_JOINTS, N_BETAS = 7, 4
 

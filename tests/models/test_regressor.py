@@ -9,7 +9,8 @@ from smil_ray.config import BackboneConfig, HeadConfig, ModelConfig
 from smil_ray.core.frames import change_frame
 from smil_ray.core.params import SmilParams
 from smil_ray.errors import ConfigError
-from smil_ray.models.regressor import ScaleBasis, TargetStatistics, build_regressor
+from smil_ray.models.decoder import ScaleBasis, TargetStatistics
+from smil_ray.models.regressor import build_regressor
 
 BACKBONES = ("test_resnet", "test_vit", "mobilenetv3_small_100")
 HEADS = ("mlp", "transformer_decoder")

@@ -71,7 +71,8 @@ def test_no_workers_is_refused(tmp_path: Path) -> None:
 def test_killed_job_ends_with_the_same_files_when_started_again(tmp_path: Path) -> None:
     options = OPTIONS.model_copy(update={"samples": 60})
     script = (
-        "import sys; from pathlib import Path; from smil_ray.data.synthetic.samples import SynthOptions; "
+        "import sys; from pathlib import Path; "
+        "from smil_ray.data.synthetic.samples import SynthOptions; "
         "from smil_ray.orchestration.synth import synthesize; "
         "synthesize(Path(sys.argv[1]), SynthOptions.model_validate_json(sys.argv[2]), 1)"
     )

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.image import imread
 
 from smil_ray.config import Config
-from smil_ray.config_io import config_from_dict
+from smil_ray.config.reading import config_from_dict
 from smil_ray.results.alignment_plot import draw_alignment, write_alignment
 from smil_ray.results.run_plots import (
     curve,

@@ -1,1 +1,1 @@
-"""HDF5 files of samples: their schema, writing, merging and reading, and the predecessor's files."""
+"""HDF5 files of samples: schema, writing, merging, reading, and the predecessor's files."""

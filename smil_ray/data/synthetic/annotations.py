@@ -1,6 +1,6 @@
 """Ground truth in the package's frame -> the JSON that replicAnt writes (Unreal, centimetres).
 
-This is the inverse of what `data.replicant.reading` reads, derived on its own from replicAnt's conventions
+This is the inverse of what `data.replicant` reads, derived on its own from replicAnt's conventions
 and sharing no code with the reader, so that the two check each other. Unreal's world is
 left-handed (x forward, y right, z up); the package's world is that world mirrored in x and
 divided by ten. Matrices act on columns, except the camera's (rows, x_cam = x R + T).

@@ -10,7 +10,7 @@ import torch
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
-from smil_ray.config_io import flatten, to_yaml
+from smil_ray.config.reading import flatten, to_yaml
 from smil_ray.errors import CheckpointError, ConfigError
 from smil_ray.orchestration.train.resume import differences
 from smil_ray.orchestration.train.stopping import asks_to_stop

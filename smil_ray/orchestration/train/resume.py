@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smil_ray.config import Config
-from smil_ray.config_io import flatten
+from smil_ray.config.reading import flatten
 from smil_ray.errors import SmilRayError
 from smil_ray.tracking.run_dir import RunDir
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from smil_ray.config_io import load_config, read_yaml
+from smil_ray.config.reading import load_config, read_yaml
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.journal import JOURNAL_FILE, Journal
 from smil_ray.results.ranking.leaderboard import LEADERBOARD_FILE, Leaderboard

@@ -8,9 +8,9 @@ import math
 import time
 from collections.abc import Callable
 
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.orchestration.tune.journal import Journal
 from smil_ray.orchestration.tune.trials.resources import TrialPlan
-from smil_ray.sweep_config import SweepConfig
 
 KEEP_EVERY_S = 10.0
 

@@ -1,10 +1,10 @@
 """Everything about a sweep that is checked before a trial starts."""
 
 from smil_ray.config import Config
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.orchestration.tune.schedulers.halving import check_levels
 from smil_ray.orchestration.tune.schedulers.population import check_population
 from smil_ray.orchestration.tune.search.space import check_space, grace_epochs
-from smil_ray.sweep_config import SweepConfig
 
 
 def check_sweep(sweep: SweepConfig, base: Config) -> None:

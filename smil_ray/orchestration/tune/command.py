@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from smil_ray.config import Config
-from smil_ray.config_io import read_yaml, sweep_from_dict
+from smil_ray.config.reading import read_yaml, sweep_from_dict
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError, SmilRayError
-from smil_ray.sweep_config import SweepConfig
 
 if TYPE_CHECKING:
     from smil_ray.orchestration.tune.job import SweepOutcome

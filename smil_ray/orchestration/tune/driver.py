@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from smil_ray.config import Config
-from smil_ray.config_io import merge
+from smil_ray.config.reading import merge
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.orchestration.tune.budget import Budget, devices_in_use
 from smil_ray.orchestration.tune.journal import BUDGET, Journal
 from smil_ray.orchestration.tune.schedulers.early_stopping import restored_judge, stop_reason
@@ -25,7 +26,6 @@ from smil_ray.orchestration.tune.trials.pack import take_back
 from smil_ray.orchestration.tune.trials.packing import LOOK_AHEAD, Packer
 from smil_ray.orchestration.tune.trials.resources import TrialPlan
 from smil_ray.results.ranking.leaderboard import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord
-from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.checkpoint.copy import begin_from
 

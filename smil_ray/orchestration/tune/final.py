@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from smil_ray.config import Config
-from smil_ray.config_io import config_from_dict, set_key
+from smil_ray.config.reading import config_from_dict, set_key
 from smil_ray.orchestration.tune.driver import SweepDriver
 from smil_ray.orchestration.tune.schedulers.halving import level_settings
 from smil_ray.orchestration.tune.trials.trial import TrainingStoppedError, TrainTrial

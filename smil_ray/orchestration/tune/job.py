@@ -18,7 +18,8 @@ from typing import Any
 from ray import tune
 
 from smil_ray.config import Config
-from smil_ray.config_io import read_yaml, sweep_from_dict, to_yaml
+from smil_ray.config.reading import read_yaml, sweep_from_dict, to_yaml
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError, SmilRayError
 from smil_ray.orchestration.cluster import cluster_resources, start_ray
 from smil_ray.orchestration.tune.adapters import (
@@ -43,7 +44,6 @@ from smil_ray.orchestration.tune.trials.resources import TRIAL_SLOT, choose_exec
 from smil_ray.orchestration.tune.trials.training import train_inline, train_on_ray
 from smil_ray.orchestration.tune.trials.trial import TrainTrial
 from smil_ray.results.ranking.leaderboard import Leaderboard, TrialRecord
-from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir, write_atomic
 from smil_ray.tracking.sync.live import RunSync, Syncer
 from smil_ray.tracking.sync.run import Status

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from smil_ray.config import Config
-from smil_ray.config_io import flatten
+from smil_ray.config.reading import flatten
 from smil_ray.errors import ConfigError
 from smil_ray.results.evaluate import HIGHER_IS_BETTER
 from smil_ray.results.ranking.leaderboard import Leaderboard, TrialRecord, TrialStatus, is_number

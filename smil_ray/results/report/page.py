@@ -61,7 +61,7 @@ def write_report(
 
 
 def _environment() -> Environment:
-    loader = PackageLoader("smil_ray.results", "templates")
+    loader = PackageLoader("smil_ray.results.report", "templates")
     return Environment(
         loader=loader,
         autoescape=True,

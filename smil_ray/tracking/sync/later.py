@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from smil_ray.config import TrackingConfig
-from smil_ray.config_io import read_yaml
+from smil_ray.config.reading import read_yaml
 from smil_ray.errors import ConfigError
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync.run import RunSync, RunTracker, read_status

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from smil_ray.config_io import flatten, read_yaml
+from smil_ray.config.reading import flatten, read_yaml
 from smil_ray.tracking.sync.metrics import MetricPoint, Place, TrackingError, read_new_rows
 from smil_ray.tracking.sync.state import SyncState
 from smil_ray.tracking.sync.tags import run_tags, started_ms

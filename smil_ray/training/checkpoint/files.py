@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from smil_ray.config import Config
-from smil_ray.config_io import to_yaml
+from smil_ray.config.reading import to_yaml
 from smil_ray.errors import CheckpointError
 from smil_ray.training.checkpoint.frozen_weights import FrozenWeights, split
 

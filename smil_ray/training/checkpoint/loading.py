@@ -8,9 +8,10 @@ import torch
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
-from smil_ray.config_io import load_config
+from smil_ray.config.reading import load_config
 from smil_ray.errors import CheckpointError
-from smil_ray.models.regressor import Regressor, ScaleBasis, TargetStatistics, build_regressor
+from smil_ray.models.decoder import ScaleBasis, TargetStatistics
+from smil_ray.models.regressor import Regressor, build_regressor
 from smil_ray.training.checkpoint.files import (
     CONFIG,
     META,

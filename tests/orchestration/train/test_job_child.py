@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from smil_ray.config import Config
-from smil_ray.config_io import config_from_dict, merge
+from smil_ray.config.reading import config_from_dict, merge
 from smil_ray.orchestration.train.job import TrainOptions, TrainOutcome, run_training
 from smil_ray.orchestration.tune.trials.outcome import read_outcome
 from smil_ray.tracking.run_dir import RunDir

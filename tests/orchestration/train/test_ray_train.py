@@ -141,7 +141,7 @@ import sys
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from tests.memory_data import open_memory_data
-from smil_ray.config_io import load_config
+from smil_ray.config.reading import load_config
 from smil_ray.orchestration.train.job import TrainOptions, run_training
 config = load_config({config!r})
 run_training(config, address={address!r}, options=TrainOptions(open_data=open_memory_data))

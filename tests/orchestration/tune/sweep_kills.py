@@ -15,12 +15,12 @@ from typing import Any
 
 from torch import Tensor
 
-from smil_ray.config_io import sweep_from_dict
+from smil_ray.config.reading import sweep_from_dict
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.orchestration.tune.job import SweepHooks, load_sweep, run_sweep
 from smil_ray.orchestration.tune.journal import Journal
 from smil_ray.results.ranking.leaderboard import Leaderboard
 from smil_ray.results.report.page import write_report
-from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync.metrics import entity_name
 from smil_ray.training.checkpoint.files import load_checkpoint

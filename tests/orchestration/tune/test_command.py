@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from smil_ray.config_io import read_yaml, sweep_from_dict
+from smil_ray.config.reading import read_yaml, sweep_from_dict
 from smil_ray.orchestration.tune.checks import check_sweep
 from smil_ray.orchestration.tune.command import (
     _parser,

@@ -11,14 +11,14 @@ import pytest
 from ray import cloudpickle
 
 from smil_ray.config import Config
-from smil_ray.config_io import sweep_from_dict
+from smil_ray.config.reading import sweep_from_dict
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.tune.job import SLOTS, SweepHooks, load_sweep, run_sweep
 from smil_ray.orchestration.tune.trials.resources import TRIAL_SLOT
 from smil_ray.orchestration.tune.trials.trial import ReportEpoch
 from smil_ray.results.ranking.leaderboard import Leaderboard
-from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir
 
 METRIC = "val/pa_mpjpe_pct_bl"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.config_io import merge, sweep_from_dict
+from smil_ray.config.reading import merge, sweep_from_dict
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.tune.job import SLOTS, SweepHooks, SweepOutcome, run_sweep
 from smil_ray.orchestration.tune.trials.resources import TRIAL_SLOT

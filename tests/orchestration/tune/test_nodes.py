@@ -14,8 +14,8 @@ from ray._private.node import Node
 from ray._private.ray_constants import PROCESS_TYPE_RAYLET
 from ray.cluster_utils import Cluster
 
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.orchestration.tune.job import run_sweep
-from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir
 from tests.insect_data import write_insects
 from tests.orchestration.tune.sweep_kills import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from smil_ray.config_io import sweep_from_dict
+from smil_ray.config.reading import sweep_from_dict
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.driver import SweepDriver
 from smil_ray.orchestration.tune.search.queue import TrialQueue

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from smil_ray.config_io import config_from_dict, merge
+from smil_ray.config.reading import config_from_dict, merge
 from smil_ray.errors import ConfigError
 from smil_ray.results.ranking.comparison import (
     ComparedRun,

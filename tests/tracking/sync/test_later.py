@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from smil_ray.cli.main import main
-from smil_ray.config_io import config_from_dict
+from smil_ray.config.reading import config_from_dict
 from smil_ray.errors import ConfigError
 from smil_ray.tracking.cost import write_cost
 from smil_ray.tracking.run_dir import RunDir

@@ -3,11 +3,11 @@
 from typing import Protocol, runtime_checkable
 
 from smil_ray.config import Config
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.orchestration.tune.journal import Journal
 from smil_ray.orchestration.tune.schedulers.asha import Rungs
 from smil_ray.orchestration.tune.schedulers.median import MedianRule
 from smil_ray.orchestration.tune.search.space import grace_epochs
-from smil_ray.sweep_config import SweepConfig
 
 
 @runtime_checkable

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from smil_ray.config import Config
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.orchestration.tune.journal import Journal, has_ended
 from smil_ray.orchestration.tune.schedulers.halving import Levels
 from smil_ray.orchestration.tune.schedulers.population import Population
 from smil_ray.orchestration.tune.search.queue import TrialQueue, check_same
 from smil_ray.orchestration.tune.search.space import TrialSpec
 from smil_ray.results.ranking.leaderboard import TrialRecord
-from smil_ray.sweep_config import SweepConfig
 
 
 @runtime_checkable

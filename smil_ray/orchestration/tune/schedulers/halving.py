@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from smil_ray.config import Config
+from smil_ray.config.sweep import LevelConfig, SweepConfig
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.search.space import (
     TrialSpec,
@@ -20,7 +21,6 @@ from smil_ray.orchestration.tune.search.space import (
     make_trial,
 )
 from smil_ray.results.ranking.leaderboard import TrialRecord, rank
-from smil_ray.sweep_config import LevelConfig, SweepConfig
 
 
 class Levels:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from smil_ray.config import Config
+from smil_ray.config.sweep import ParameterSpace, SweepConfig
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.search.space import (
     Point,
@@ -24,7 +25,6 @@ from smil_ray.orchestration.tune.search.space import (
     make_trial,
 )
 from smil_ray.results.ranking.leaderboard import TrialRecord
-from smil_ray.sweep_config import ParameterSpace, SweepConfig
 
 FACTORS = (0.8, 1.25)
 RESAMPLE = 0.25

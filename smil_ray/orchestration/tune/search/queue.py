@@ -4,12 +4,12 @@ import statistics
 from collections import deque
 
 from smil_ray.config import Config
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.journal import Journal, has_ended
 from smil_ray.orchestration.tune.search.sampler import make_sampler
 from smil_ray.orchestration.tune.search.space import TrialSpec, make_trial
 from smil_ray.results.ranking.leaderboard import TrialRecord
-from smil_ray.sweep_config import SweepConfig
 
 
 class TrialQueue:

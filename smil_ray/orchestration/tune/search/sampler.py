@@ -7,9 +7,9 @@ from typing import Literal, Protocol, runtime_checkable
 import optuna
 
 from smil_ray.config import Config
+from smil_ray.config.sweep import ParameterSpace, SweepConfig
 from smil_ray.orchestration.tune.search.space import Point, draw, list_points
 from smil_ray.results.ranking.pareto import Objective
-from smil_ray.sweep_config import ParameterSpace, SweepConfig
 
 _DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {"min": "minimize", "max": "maximize"}
 

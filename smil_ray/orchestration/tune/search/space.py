@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from smil_ray.config import Config
-from smil_ray.config_io import apply_overrides, config_from_dict, merge, set_key
+from smil_ray.config.reading import apply_overrides, config_from_dict, merge, set_key
+from smil_ray.config.sweep import ParameterSpace, SweepConfig
 from smil_ray.errors import ConfigError
-from smil_ray.sweep_config import ParameterSpace, SweepConfig
 
 Point = dict[str, int | float]
 Pick = Callable[[str, ParameterSpace], int | float]

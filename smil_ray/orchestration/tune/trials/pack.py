@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
-from smil_ray.config_io import config_from_dict, merge
+from smil_ray.config.reading import config_from_dict, merge
 from smil_ray.orchestration.cluster import note_node
 from smil_ray.orchestration.tune.trials.trial import (
     TRAINING_ERRORS,

@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable
 
 from smil_ray.config import Config
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.search.space import TrialSpec, list_points
 from smil_ray.orchestration.tune.trials.resources import TrialPlan
-from smil_ray.sweep_config import SweepConfig
 from smil_ray.training.packing.compatibility import in_packs, stream_of
 
 LARGEST_PACK = 8

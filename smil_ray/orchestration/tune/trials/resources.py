@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from smil_ray.config import Config
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError
-from smil_ray.sweep_config import SweepConfig
 
 TRIAL_SLOT = "trial_slot"
 """Resource of trials that only launch other processes (`ray start --resources`)."""

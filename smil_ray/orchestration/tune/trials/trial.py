@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from ray import tune
 
 from smil_ray.config import Config
-from smil_ray.config_io import config_from_dict, merge
+from smil_ray.config.reading import config_from_dict, merge
 from smil_ray.errors import SmilRayError
 from smil_ray.orchestration.cluster import note_node
 from smil_ray.tracking.run_dir import RunDir

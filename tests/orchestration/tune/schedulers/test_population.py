@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from smil_ray.config_io import sweep_from_dict
+from smil_ray.config.reading import sweep_from_dict
+from smil_ray.config.sweep import ParameterSpace
 from smil_ray.errors import CheckpointError, ConfigError
 from smil_ray.orchestration.tune.checks import check_sweep
 from smil_ray.orchestration.tune.driver import SweepDriver
 from smil_ray.orchestration.tune.schedulers.population import perturbed
 from smil_ray.orchestration.tune.search.space import base_config
 from smil_ray.results.ranking.leaderboard import TrialRecord
-from smil_ray.sweep_config import ParameterSpace
 from smil_ray.tracking.run_dir import RunDir
 from tests.orchestration.tune.test_driver import METRIC, make_driver
 from tests.orchestration.tune.toy_checkpoints import load_toy, save_toy

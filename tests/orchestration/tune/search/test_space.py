@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from smil_ray.config_io import sweep_from_dict
+from smil_ray.config.reading import sweep_from_dict
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.search.sampler import make_sampler
 from smil_ray.orchestration.tune.search.space import (
@@ -15,7 +16,6 @@ from smil_ray.orchestration.tune.search.space import (
     list_points,
     make_trial,
 )
-from smil_ray.sweep_config import SweepConfig
 
 HEADS = {"choice": ["mlp", "transformer_decoder"]}
 BACKBONES = {"choice": ["test_resnet", "test_vit", "mobilenetv3_small_100"]}

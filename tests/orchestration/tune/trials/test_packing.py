@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from smil_ray.config_io import sweep_from_dict
+from smil_ray.config.reading import sweep_from_dict
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.job import SweepHooks, SweepOutcome, run_sweep
 from smil_ray.orchestration.tune.search.space import (
@@ -20,7 +21,6 @@ from smil_ray.orchestration.tune.search.space import (
 )
 from smil_ray.orchestration.tune.trials.packing import Packer, pack_size
 from smil_ray.orchestration.tune.trials.resources import TrialPlan
-from smil_ray.sweep_config import SweepConfig
 from smil_ray.tracking.run_dir import RunDir
 from tests.memory_data import SIZE, TINY
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from smil_ray.config_io import sweep_from_dict
+from smil_ray.config.reading import sweep_from_dict
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.search.space import base_config
 from smil_ray.orchestration.tune.trials.resources import TrialPlan, plan_trials

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smil_ray.config import Config
-from smil_ray.config_io import (
+from smil_ray.config.reading import (
     apply_overrides,
     config_from_dict,
     flatten,

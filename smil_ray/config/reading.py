@@ -11,8 +11,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from smil_ray.config import Config
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError
-from smil_ray.sweep_config import SweepConfig
 
 Model = TypeVar("Model", bound=BaseModel)
 
