@@ -32,7 +32,7 @@ from smil_ray.orchestration.preprocess.job import preprocess
 from smil_ray.orchestration.preprocess.plan import PreprocessOptions
 from smil_ray.orchestration.synth import synthesize
 from smil_ray.orchestration.tune.job import run_sweep
-from smil_ray.results.ranking.leaderboard import TrialRecord
+from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.tracking.sync.metrics import read_metrics
 from smil_ray.training.assemble import assemble, open_data
 from smil_ray.training.batches.features import with_cached_features

@@ -14,7 +14,8 @@ from smil_ray.cli.arguments import Commands, add_command, count
 
 if TYPE_CHECKING:
     from smil_ray.results.ranking.comparison import ComparedRun
-    from smil_ray.results.ranking.leaderboard import Leaderboard, TrialStatus
+    from smil_ray.results.ranking.leaderboard import Leaderboard
+    from smil_ray.results.ranking.records import TrialStatus
     from smil_ray.tracking.tracker_runs import TrackedRun
 
 STATUSES: dict[str, "TrialStatus"] = {

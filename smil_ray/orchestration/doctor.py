@@ -13,7 +13,8 @@ import ray
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.skeleton import Skeleton
-from smil_ray.data.doctor.examination import EntryReport, Progress, examine, examine_entry
+from smil_ray.data.doctor.examination import Progress, examine, examine_entry
+from smil_ray.data.doctor.findings import EntryReport
 from smil_ray.data.doctor.report import DoctorReport
 from smil_ray.data.replicant.reading import Entry
 from smil_ray.orchestration.cluster import start_ray

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from smil_ray.render.camera import Camera
-from smil_ray.render.silhouette.soft import blur_radius, drawn_faces, fractions_to_ndc
+from smil_ray.render.silhouette.reference import blur_radius, drawn_faces, fractions_to_ndc
 
 FACES_PER_PIXEL = 100
 """pytorch3d keeps the nearest faces only; 150 is the most that it allows on CUDA."""

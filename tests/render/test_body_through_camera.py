@@ -10,7 +10,7 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.core import frames, rotations
 from smil_ray.core.params import SmilParams
 from smil_ray.render.camera import Camera
-from smil_ray.render.silhouette.soft import fractions_to_ndc
+from smil_ray.render.silhouette.reference import fractions_to_ndc
 
 WORLD_TO_CAMERA = [[0.3, -0.2, 0.9], [-1.1, 0.4, 0.2]]
 

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.results.ranking.leaderboard import Leaderboard, TrialRecord
+from smil_ray.results.ranking.leaderboard import Leaderboard
 from smil_ray.results.ranking.pareto import Objective
+from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.results.ranking.sample_errors import SampleErrors
 
 METRIC = "val/pa_mpjpe_pct_bl"

@@ -7,12 +7,12 @@ the entries' names.
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from smil_ray.core.batch import Sample
 from smil_ray.data import image_io
+from smil_ray.data.doctor.findings import KINDS, EntryReport, Finding
 from smil_ray.data.doctor.pictures import (
     CHANCE,
     FAINT,
@@ -22,59 +22,15 @@ from smil_ray.data.doctor.pictures import (
     edge_map,
     find_swaps,
 )
-from smil_ray.data.doctor.report import DoctorReport, Finding, Kind
-from smil_ray.data.filters import REASONS, SampleError
+from smil_ray.data.doctor.report import DoctorReport
+from smil_ray.data.filters import SampleError
 from smil_ray.data.replicant.annotations import read_frame
 from smil_ray.data.replicant.labels import BodyFacts
 from smil_ray.data.replicant.reading import Entry, ReadOptions, find_entries, read_samples
 
-MapFunction = Callable[
-    [Callable[[Entry], "EntryReport"], Sequence[Entry]], Iterable["EntryReport"]
-]
+MapFunction = Callable[[Callable[[Entry], EntryReport], Sequence[Entry]], Iterable[EntryReport]]
 """`map` or anything that gives the results in the same order, such as a parallel one."""
 Progress = Callable[[int, int], None]
-
-KINDS: dict[str, Kind] = {
-    **{reason: Kind("error", sentence) for reason, sentence in REASONS.items()},
-    "missing joints": Kind("warning", "joints of the body model are missing in the file"),
-    "unknown joints": Kind("warning", "joints of the file are unknown to the body model"),
-    "shape betas": Kind("warning", "their number does not fit the body model"),
-    "ScaleWeights": Kind("warning", "their number does not fit the body model"),
-    "TranslationWeights": Kind("warning", "their number does not fit the body model"),
-    "keypoints": Kind("warning", "some joints have 2D but no 3D positions"),
-    "no_mask": Kind("warning", "there is no ID mask: no silhouette, visibility from the frame"),
-    "empty_mask": Kind("warning", "the ID mask does not show the subject"),
-    "faint_picture": Kind("warning", "the picture is all but even where the subject is"),
-    "image_disagrees": Kind("warning", "the picture shows no edges where the mask has them"),
-}
-"""Every kind of finding, its severity and its sentence."""
-
-
-@dataclass(frozen=True)
-class EntryReport:
-    """What one entry contributes to the report.
-
-    Attributes:
-        findings: (kind, message) pairs.
-        image_hash, json_hash: Content of the files, empty when unreadable.
-        labels: Names of labels that each usable sample has.
-        coverage: Silhouette's share of each sample's picture, None without a mask.
-        keypoints: (present, in frame, visible) counts over the samples.
-        picture_side: Side of the padded square, 0 when unusable.
-        fov: Vertical fields of view, degrees.
-        edge_score: How well picture and mask fit (`doctor_pictures`); None where it is open.
-    """
-
-    name: str
-    findings: tuple[tuple[str, str], ...]
-    image_hash: str
-    json_hash: str
-    labels: tuple[frozenset[str], ...] = ()
-    coverage: tuple[float | None, ...] = ()
-    keypoints: tuple[int, int, int] = (0, 0, 0)
-    picture_side: int = 0
-    fov: tuple[float, ...] = ()
-    edge_score: float | None = None
 
 
 def examine(

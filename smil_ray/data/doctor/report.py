@@ -4,36 +4,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import orjson
 
 from smil_ray.core.batch import LABELS
-
-if TYPE_CHECKING:
-    from smil_ray.data.doctor.examination import EntryReport
+from smil_ray.data.doctor.findings import EntryReport, Finding, Kind
 
 COVERAGE_EDGES = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _BAR = 30
 _EXAMPLES = 3
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of finding: `error` makes an entry unusable, `warning` does not."""
-
-    severity: Literal["error", "warning"]
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong with one entry."""
-
-    kind: str
-    name: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +54,7 @@ class DoctorReport:
         cls,
         folder: Path,
         kinds: Mapping[str, Kind],
-        reports: Sequence["EntryReport"],
+        reports: Sequence[EntryReport],
         findings: Sequence[Finding],
     ) -> "DoctorReport":
         """Return the sum of the entries' reports."""

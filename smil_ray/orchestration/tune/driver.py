@@ -25,7 +25,8 @@ from smil_ray.orchestration.tune.trials.outcome import (
 from smil_ray.orchestration.tune.trials.pack import take_back
 from smil_ray.orchestration.tune.trials.packing import LOOK_AHEAD, Packer
 from smil_ray.orchestration.tune.trials.resources import TrialPlan
-from smil_ray.results.ranking.leaderboard import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord
+from smil_ray.results.ranking.leaderboard import SAMPLE_ERRORS_FILE, Leaderboard
+from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.checkpoint.copy import begin_from
 

@@ -11,12 +11,8 @@ from smil_ray.config.reading import config_from_dict, set_key
 from smil_ray.orchestration.tune.driver import SweepDriver
 from smil_ray.orchestration.tune.schedulers.halving import level_settings
 from smil_ray.orchestration.tune.trials.trial import TrainingStoppedError, TrainTrial
-from smil_ray.results.ranking.leaderboard import (
-    SAMPLE_ERRORS_FILE,
-    Leaderboard,
-    TrialRecord,
-    is_number,
-)
+from smil_ray.results.ranking.leaderboard import SAMPLE_ERRORS_FILE, Leaderboard
+from smil_ray.results.ranking.records import TrialRecord, is_number
 from smil_ray.results.ranking.sample_errors import SampleErrors
 from smil_ray.tracking.cost import recorded_cost
 from smil_ray.tracking.run_dir import RunDir

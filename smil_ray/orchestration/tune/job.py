@@ -43,7 +43,8 @@ from smil_ray.orchestration.tune.trials.packing import pack_size
 from smil_ray.orchestration.tune.trials.resources import TRIAL_SLOT, choose_execution, plan_trials
 from smil_ray.orchestration.tune.trials.training import train_inline, train_on_ray
 from smil_ray.orchestration.tune.trials.trial import TrainTrial
-from smil_ray.results.ranking.leaderboard import Leaderboard, TrialRecord
+from smil_ray.results.ranking.leaderboard import Leaderboard
+from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.tracking.run_dir import RunDir, write_atomic
 from smil_ray.tracking.sync.live import RunSync, Syncer
 from smil_ray.tracking.sync.run import Status

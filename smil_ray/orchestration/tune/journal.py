@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from smil_ray.errors import DataError
-from smil_ray.results.ranking.leaderboard import TrialRecord
+from smil_ray.results.ranking.records import TrialRecord
 
 JOURNAL_FILE = "journal.jsonl"
 ENDED = ("finished", "stopped", "failed")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from smil_ray.results.ranking.leaderboard import TrialRecord
+from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.tracking.sync.live import RunSync, Syncer
 from smil_ray.tracking.sync.run import read_status
 from smil_ray.tracking.sync.state import SyncState

@@ -15,7 +15,8 @@ from smil_ray.config import Config
 from smil_ray.config.reading import flatten
 from smil_ray.errors import ConfigError
 from smil_ray.results.evaluate import HIGHER_IS_BETTER
-from smil_ray.results.ranking.leaderboard import Leaderboard, TrialRecord, TrialStatus, is_number
+from smil_ray.results.ranking.leaderboard import Leaderboard
+from smil_ray.results.ranking.records import TrialRecord, TrialStatus, is_number
 from smil_ray.tracking.cost import DEVICE_HOURS, EPOCH_SECONDS, SECONDS, cost_of
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync.metrics import MetricRow, entity_name, read_metrics

@@ -1,78 +1,21 @@
 """Trials of a sweep in the order of their metric, as records and as JSON."""
 
 import json
-import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from smil_ray.errors import DataError
 from smil_ray.results.ranking.levels import LevelAgreement, level_agreements, top_level
 from smil_ray.results.ranking.pareto import Objective, pareto_front
+from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.tracking.run_dir import write_atomic
 
-TrialStatus = Literal["waiting", "running", "finished", "stopped", "failed"]
 LEADERBOARD_FILE = "leaderboard.json"
 SAMPLE_ERRORS_FILE = "sample_errors.json"
 """In a trial's folder: the errors of single validation samples."""
-
-
-@dataclass(frozen=True)
-class TrialRecord:
-    """One trial of a sweep as its journal tells it.
-
-    Attributes:
-        name: Folder name below `trials/`.
-        index: Number of the configuration; repeats with other seeds share it.
-        repeat: Number of the repeat.
-        labels: Searched keys with the values that tables show.
-        digest: Identity of the complete configuration.
-        status: `stopped` is a trial that the scheduler ended early.
-        metric: Best value of the sweep's metric over the epochs; None if there is none.
-        epoch: Epochs that were finished when it was reached.
-        epochs: Epochs that were finished in all.
-        seconds: Wall time from start to end, over all attempts.
-        device_hours: GPU hours, or CPU-core hours where the trial had no GPU.
-        reason: Why it failed or was stopped.
-        folder: Its run folder relative to the sweep's.
-        metrics: Validation metrics of the epoch with the best value.
-        costs: What it took, by name: `cost/seconds_per_epoch`, `cost/parameters`, `cost/gflops`,
-            `cost/latency_ms`, ... as far as they are known.
-        level: Level of successive halving; trials of different levels cannot be compared.
-        generation: Generation of population-based training.
-        parent: The trial from whose checkpoint it went on.
-    """
-
-    name: str
-    index: int
-    repeat: int = 0
-    labels: dict[str, Any] = field(default_factory=dict)
-    digest: str = ""
-    status: TrialStatus = "running"
-    metric: float | None = None
-    epoch: float | None = None
-    epochs: float = 0.0
-    seconds: float = 0.0
-    device_hours: float = 0.0
-    reason: str | None = None
-    folder: str = ""
-    metrics: dict[str, float] = field(default_factory=dict)
-    costs: dict[str, float] = field(default_factory=dict)
-    level: int = 0
-    generation: int = 0
-    parent: str | None = None
-
-    def value(self, metric: str) -> float | None:
-        """Return a figure by its name: a validation metric or a cost, None where it is unknown."""
-        totals = {"cost/seconds": self.seconds, "cost/device_hours": self.device_hours}
-        return {**self.metrics, **totals, **self.costs}.get(metric)
-
-    @property
-    def is_ranked(self) -> bool:
-        """Whether the trial can win: it ended without failing and its metric is a number."""
-        return self.status in ("finished", "stopped") and is_number(self.metric)
 
 
 @dataclass(frozen=True)
@@ -264,11 +207,6 @@ def duration(seconds: float) -> str:
     if whole < 6000:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def is_number(value: float | None) -> bool:
-    """Return whether `value` is there and finite."""
-    return value is not None and math.isfinite(value)
 
 
 def _is_unique(ending: str, keys: Sequence[str]) -> bool:

@@ -3,10 +3,8 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from smil_ray.results.ranking.leaderboard import TrialRecord
+from smil_ray.results.ranking.records import TrialRecord
 
 FEWEST_PAIRS = 3
 """With fewer trials in both levels an order says nothing."""
@@ -33,7 +31,7 @@ class LevelAgreement:
         return f"Rank correlation of {both}: {self.correlation:.2f} (Spearman)."
 
 
-def level_agreements(trials: Sequence["TrialRecord"]) -> list[LevelAgreement]:
+def level_agreements(trials: Sequence[TrialRecord]) -> list[LevelAgreement]:
     """Return the agreement of each level with the next one, lowest first; none with one level."""
     levels: dict[int, dict[int, list[float]]] = {}
     for record in trials:
@@ -71,7 +69,7 @@ def _ranks(values: Sequence[float]) -> list[float]:
     return [first[value] + (ordered.count(value) - 1) / 2 for value in values]
 
 
-def top_level(trials: Sequence["TrialRecord"]) -> list["TrialRecord"]:
+def top_level(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Return the trials of the highest level that a trial ended at without failing."""
     highest = max((record.level for record in trials if record.is_ranked), default=0)
     return [record for record in trials if record.level == highest]

@@ -4,10 +4,9 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from smil_ray.results.ranking.leaderboard import TrialRecord
+from smil_ray.results.ranking.records import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,8 @@ class Objective:
 
 
 def pareto_front(
-    records: Sequence["TrialRecord"], objectives: Sequence[Objective]
-) -> list["TrialRecord"]:
+    records: Sequence[TrialRecord], objectives: Sequence[Objective]
+) -> list[TrialRecord]:
     """Return the trials of the configurations that are on the Pareto front.
 
     A configuration is the mean of its repeats. It is on the front if no other one is at least as
@@ -78,13 +77,13 @@ def dominates(first: Sequence[float], second: Sequence[float]) -> bool:
 
 
 def _mean_costs(
-    group: Sequence["TrialRecord"], objectives: Sequence[Objective]
+    group: Sequence[TrialRecord], objectives: Sequence[Objective]
 ) -> tuple[float, ...]:
     costs = [found for record in group if (found := _costs(record, objectives)) is not None]
     return tuple(statistics.fmean(column) for column in zip(*costs, strict=True))
 
 
-def _costs(record: "TrialRecord", objectives: Sequence[Objective]) -> tuple[float, ...] | None:
+def _costs(record: TrialRecord, objectives: Sequence[Objective]) -> tuple[float, ...] | None:
     values = [record.value(objective.metric) for objective in objectives]
     numbers = [value for value in values if value is not None and math.isfinite(value)]
     if len(numbers) < len(objectives):

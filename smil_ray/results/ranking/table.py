@@ -8,7 +8,6 @@ from rich.table import Table
 from smil_ray.results.ranking.leaderboard import (
     Leaderboard,
     RankedConfig,
-    TrialRecord,
     best_record,
     duration,
     searched_keys,
@@ -16,6 +15,7 @@ from smil_ray.results.ranking.leaderboard import (
     show,
 )
 from smil_ray.results.ranking.pareto import Objective
+from smil_ray.results.ranking.records import TrialRecord
 
 WIDE = 140
 """Characters of a terminal in which every setting gets its own column."""

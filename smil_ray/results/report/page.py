@@ -12,12 +12,12 @@ from smil_ray.results.ranking.importance import fewest_configs, importances
 from smil_ray.results.ranking.leaderboard import (
     Leaderboard,
     RankedConfig,
-    TrialRecord,
     best_record,
     searched_keys,
     short_names,
     show,
 )
+from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.results.report import plots as report_plots
 from smil_ray.results.report.bars import importance_plot, seeds_plot
 from smil_ray.results.report.evaluation import joint_errors, winner_figures, winner_pictures

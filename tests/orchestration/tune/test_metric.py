@@ -9,7 +9,7 @@ from smil_ray.config.reading import merge, sweep_from_dict
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.tune.job import SLOTS, SweepHooks, SweepOutcome, run_sweep
 from smil_ray.orchestration.tune.trials.resources import TRIAL_SLOT
-from smil_ray.results.ranking.leaderboard import TrialRecord
+from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.tracking.run_dir import RunDir
 from tests.insect_data import write_insects
 from tests.memory_data import TINY, make_samples

@@ -7,12 +7,12 @@ import torch
 
 from smil_ray.errors import ConfigError
 from smil_ray.render.camera import MIN_DEPTH
-from smil_ray.render.silhouette.soft import (
+from smil_ray.render.silhouette.reference import (
     blur_radius,
     fractions_to_ndc,
     signed_squared_distance,
-    soft_silhouette,
 )
+from smil_ray.render.silhouette.soft import soft_silhouette
 
 pytestmark = pytest.mark.usefixtures("kernels")
 BACKENDS = ["reference", "cpu", "pytorch3d"]

@@ -15,7 +15,8 @@ from smil_ray.results.ranking.comparison import (
     find_metric,
     mode_of,
 )
-from smil_ray.results.ranking.leaderboard import Leaderboard, TrialRecord
+from smil_ray.results.ranking.leaderboard import Leaderboard
+from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.tracking.cost import write_cost
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync.metrics import MetricRow

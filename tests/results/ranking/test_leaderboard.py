@@ -10,15 +10,9 @@ import pytest
 from rich.console import Console
 
 from smil_ray.errors import DataError
-from smil_ray.results.ranking.leaderboard import (
-    Leaderboard,
-    TrialRecord,
-    duration,
-    rank,
-    short_names,
-    show,
-)
+from smil_ray.results.ranking.leaderboard import Leaderboard, duration, rank, short_names, show
 from smil_ray.results.ranking.pareto import Objective
+from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.results.ranking.table import ranking_table
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from smil_ray.results.ranking.leaderboard import TrialRecord
 from smil_ray.results.ranking.levels import level_agreements, spearman, top_level
+from smil_ray.results.ranking.records import TrialRecord
 
 
 def record(index: int, level: int, metric: float | None, status: str = "finished") -> TrialRecord:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from smil_ray.results.ranking.leaderboard import TrialRecord
 from smil_ray.results.ranking.pareto import Objective, dominates, on_front, pareto_front
+from smil_ray.results.ranking.records import TrialRecord
 
 ERROR = Objective("val/pa_mpjpe_pct_bl")
 SPEED = Objective("cost/images_per_s", "max")

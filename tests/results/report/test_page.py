@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from smil_ray.errors import DataError
-from smil_ray.results.ranking.leaderboard import SAMPLE_ERRORS_FILE, Leaderboard, TrialRecord
+from smil_ray.results.ranking.leaderboard import SAMPLE_ERRORS_FILE, Leaderboard
+from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.results.report.axes import Axis
 from smil_ray.results.report.page import write_report
 from smil_ray.results.report.plots import Curve, pareto_front

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from smil_ray.results.ranking.importance import fewest_configs, importances
-from smil_ray.results.ranking.leaderboard import Leaderboard, RankedConfig, TrialRecord
+from smil_ray.results.ranking.leaderboard import Leaderboard, RankedConfig
+from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.results.ranking.sample_errors import SampleErrors, mean_of_repeats, mean_per_joint
 from smil_ray.results.report.bars import joints_plot, seeds_plot
 from smil_ray.results.report.page import write_report

@@ -15,7 +15,7 @@ from smil_ray.orchestration.tune.schedulers.halving import Levels
 from smil_ray.orchestration.tune.schedulers.population import Population
 from smil_ray.orchestration.tune.search.queue import TrialQueue, check_same
 from smil_ray.orchestration.tune.search.space import TrialSpec
-from smil_ray.results.ranking.leaderboard import TrialRecord
+from smil_ray.results.ranking.records import TrialRecord
 
 
 @runtime_checkable

@@ -20,7 +20,8 @@ from smil_ray.orchestration.tune.search.space import (
     list_points,
     make_trial,
 )
-from smil_ray.results.ranking.leaderboard import TrialRecord, rank
+from smil_ray.results.ranking.leaderboard import rank
+from smil_ray.results.ranking.records import TrialRecord
 
 
 class Levels:

@@ -24,7 +24,7 @@ from smil_ray.orchestration.tune.search.space import (
     list_points,
     make_trial,
 )
-from smil_ray.results.ranking.leaderboard import TrialRecord
+from smil_ray.results.ranking.records import TrialRecord
 
 FACTORS = (0.8, 1.25)
 RESAMPLE = 0.25

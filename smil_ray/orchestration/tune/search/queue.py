@@ -9,7 +9,7 @@ from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.journal import Journal, has_ended
 from smil_ray.orchestration.tune.search.sampler import make_sampler
 from smil_ray.orchestration.tune.search.space import TrialSpec, make_trial
-from smil_ray.results.ranking.leaderboard import TrialRecord
+from smil_ray.results.ranking.records import TrialRecord
 
 
 class TrialQueue:

@@ -8,14 +8,9 @@ from typing import Any
 
 from smil_ray.config import TrainConfig
 from smil_ray.errors import SmilRayError
-from smil_ray.results.ranking.leaderboard import (
-    TrialRecord,
-    best_record,
-    duration,
-    is_number,
-    show,
-)
+from smil_ray.results.ranking.leaderboard import best_record, duration, show
 from smil_ray.results.ranking.levels import top_level
+from smil_ray.results.ranking.records import TrialRecord, is_number
 from smil_ray.tracking.cost import EPOCH_SECONDS, SECONDS, cost_of, images_per_second, write_cost
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync.metrics import MetricRow, read_metrics

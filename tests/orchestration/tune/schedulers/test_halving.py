@@ -11,7 +11,7 @@ from smil_ray.orchestration.tune.checks import check_sweep
 from smil_ray.orchestration.tune.driver import SweepDriver
 from smil_ray.orchestration.tune.final import final_config
 from smil_ray.orchestration.tune.search.space import base_config
-from smil_ray.results.ranking.leaderboard import TrialRecord
+from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.tracking.run_dir import RunDir
 from tests.orchestration.tune.test_driver import METRIC, make_driver
 

@@ -14,7 +14,7 @@ from smil_ray.orchestration.tune.checks import check_sweep
 from smil_ray.orchestration.tune.driver import SweepDriver
 from smil_ray.orchestration.tune.schedulers.population import perturbed
 from smil_ray.orchestration.tune.search.space import base_config
-from smil_ray.results.ranking.leaderboard import TrialRecord
+from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.tracking.run_dir import RunDir
 from tests.orchestration.tune.test_driver import METRIC, make_driver
 from tests.orchestration.tune.toy_checkpoints import load_toy, save_toy
