@@ -40,7 +40,7 @@ from smil_ray.render.camera import Camera
 from smil_ray.render.rasterize import hard_mask
 from smil_ray.results.baselines import MeanPose, NearestNeighbour
 from smil_ray.results.evaluate import batches
-from smil_ray.training.metrics import MetricSums
+from smil_ray.training.validation.metrics import MetricSums
 
 SIZE, BATCH = 96, 8
 FIGURES = ("mpjpe_ra_pct_bl", "pa_mpjpe_pct_bl", "mpjpe_pct_bl", "pck@0.10_bbox", "iou")

@@ -20,14 +20,14 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from smil_ray.config import HeadConfig
 from smil_ray.models.backbones import BackboneSpec, Features
-from smil_ray.models.heads import build_head
+from smil_ray.models.heads.build import build_head
 
 MEAN = (0.5, 0.5, 0.5)
 SPEC = BackboneSpec("vit_base_patch16_224", 224, MEAN, MEAN, (14, 14), 768, 768, False)
 OUTPUTS = 400
 HEADS = {
     "mlp": HeadConfig(type="mlp", dropout=0.0),
-    # Matrices that several rounds share (models/reuse.py) cannot be stacked.
+    # Matrices that several rounds share (models/heads/_reuse.py) cannot be stacked.
     "transformer_decoder, 256 wide, one round": HeadConfig(
         hidden_dim=256, dropout=0.0, iterations=1
     ),

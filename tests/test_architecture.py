@@ -1,6 +1,8 @@
-"""The import map of ARCHITECTURE.md as a test: who may import whom, how long a file may be."""
+"""ARCHITECTURE.md as a test: who may import whom, and how large files and folders may be."""
 
 import ast
+from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -29,9 +31,9 @@ RIM_PACKAGES: dict[str, tuple[str, ...]] = {
     "yaml": ("config/reading",),
     "pytorch3d": ("render/pytorch3d_backend",),
     "numba": ("render/",),
-    "h5py": ("data/",),
+    "h5py": ("data/hdf5/",),
     "timm": ("models/",),
-    "mlflow": ("tracking/tracker", "tracking/sync"),
+    "mlflow": ("tracking/tracker",),
     "ray": ("orchestration/",),
 }
 
@@ -41,6 +43,25 @@ SOURCES = sorted(
     for folder in ("smil_ray", "tests", "experiments", "benchmarks")
     for path in (ROOT / folder).rglob("*.py")
 )
+
+
+FOLDERS = sorted({path.parent for path in SOURCES})
+ROOMS = [folder for folder in FOLDERS if PACKAGE in folder.parents]
+
+
+def dotted(path: Path) -> str:
+    """Return the name by which a module of the package is imported."""
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+NAMES = {dotted(path): path for path in MODULES}
+
+
+def modules_of(folder: Path) -> list[str]:
+    """Return the names of the modules that lie in a folder, less what every folder may have."""
+    names = sorted(path.stem for path in folder.glob("*.py"))
+    return [name for name in names if name not in ("__init__", "__main__", "conftest")]
 
 
 def layer_of(path: Path) -> str:
@@ -76,6 +97,32 @@ def imported_layers(path: Path) -> set[str]:
     return layers & set(MAY_IMPORT)
 
 
+IMPORTS = {
+    name: {
+        found
+        for found in imported_modules(path)
+        if found in NAMES and found not in (name, "smil_ray")
+    }
+    for name, path in NAMES.items()
+}
+"""Module -> modules of the package that it imports, those in functions and for types included."""
+
+
+def import_cycles(imports: dict[str, set[str]]) -> list[list[str]]:
+    """Return rings of modules that import one another, each sorted, until none is left."""
+    left = {name: set(found) for name, found in imports.items()}
+    cycles = []
+    while True:
+        try:
+            TopologicalSorter(left).prepare()
+        except CycleError as error:
+            ring = error.args[1][:-1]
+            cycles.append(sorted(ring))
+            left = {name: found - set(ring) for name, found in left.items() if name not in ring}
+        else:
+            return cycles
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_module_imports_only_layers_below_it(path: Path) -> None:
     layer = layer_of(path)
@@ -97,6 +144,45 @@ def test_rim_package_is_imported_only_in_its_place(package: str) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_source_file_has_at_most_300_lines(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_folder_has_at_most_15_modules(folder: Path) -> None:
+    assert len(modules_of(folder)) <= 15
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_room_says_in_a_sentence_what_lives_there(room: Path) -> None:
+    text = ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8")))
+    assert text is not None
+    assert text.splitlines()[0].endswith(".")
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_prefix_that_three_modules_share_is_a_folder(room: Path) -> None:
+    names = [*modules_of(room), *(path.name for path in room.iterdir() if path in ROOMS)]
+    prefixes = Counter(name.lstrip("_").split("_")[0] for name in names)
+    assert [prefix for prefix, count in prefixes.items() if count > 2] == []
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert import_cycles(IMPORTS) == []
+
+
+def test_cycle_is_found_also_where_a_function_imports() -> None:
+    imports = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}
+    assert import_cycles(imports) == [["a", "b", "c"]]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_underscore_module_is_imported_only_in_its_own_room(path: Path) -> None:
+    place = list(path.relative_to(ROOT).parent.parts)
+    if place[0] == "tests":
+        place[0] = "smil_ray"
+    for name in imported_modules(path) & set(NAMES):
+        *room, module = name.split(".")
+        if module.startswith("_"):
+            assert place[: len(room)] == room, f"{name} belongs to {'.'.join(room)}"
 
 
 def test_package_has_no_drawer_for_homeless_functions() -> None:

@@ -1,0 +1,1 @@
+"""SMIL parameters to joints and vertices: body models, their files, the built-in insect."""

@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from smil_ray.body.builtin_anatomy import JOINT_NAMES, PARENTS, SHAPE_NAMES, Shape, grow
-from smil_ray.body.half_mesh import MIRROR, WholeMesh, mirrored
+from smil_ray.body._builtin_anatomy import JOINT_NAMES, PARENTS, SHAPE_NAMES, Shape, grow
+from smil_ray.body._half_mesh import MIRROR, WholeMesh, mirrored
 from smil_ray.body.model_file.arrays import ModelArrays, regress
 from smil_ray.core.skeleton import Skeleton
 

@@ -1,0 +1,1 @@
+"""Samples and batches: data sets of any format, splits, filters, augmentation, image reading."""

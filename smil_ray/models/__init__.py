@@ -1,0 +1,1 @@
+"""Images to SMIL parameters: timm backbones, their weights, the decoder, and heads in a room."""

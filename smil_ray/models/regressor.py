@@ -10,7 +10,7 @@ from smil_ray.config import ModelConfig
 from smil_ray.core.params import SmilParams
 from smil_ray.models.backbones import Backbone, Features, build_backbone
 from smil_ray.models.decoder import ParameterDecoder, ScaleBasis, TargetStatistics
-from smil_ray.models.heads import build_head
+from smil_ray.models.heads.build import build_head
 
 
 def build_regressor(

@@ -1,0 +1,1 @@
+"""Everything that runs on Ray: synthesis, preprocessing, features, training, searches."""

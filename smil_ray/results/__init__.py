@@ -1,0 +1,1 @@
+"""What runs are good for: evaluation, prediction, ground-truth checks and the Python API."""

@@ -21,7 +21,7 @@ from smil_ray.data.splits import Splits, split_indices
 from smil_ray.errors import DataError
 from smil_ray.results.baselines import MeanPose, NearestNeighbour
 from smil_ray.training.checkpoint.loading import LoadedRegressor
-from smil_ray.training.metrics import MetricSums
+from smil_ray.training.validation.metrics import MetricSums
 
 Predictor = Callable[[Batch], SmilParams]
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sqlalchemy.exc import SQLAlchemyError
 
 from smil_ray.config import TrackingConfig
-from smil_ray.tracking.database import database_lock, database_path
+from smil_ray.tracking._database import database_lock, database_path
 from smil_ray.tracking.sync.metrics import (
     MetricPoint,
     RejectedError,

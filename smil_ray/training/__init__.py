@@ -1,0 +1,1 @@
+"""Training in one process, without Ray: loop, optimiser, state and throughput."""

@@ -20,7 +20,7 @@ from smil_ray.training.reports import EpochReport, FitResult, Hooks
 from smil_ray.training.state import TrainingState
 from smil_ray.training.step import Stepper
 from smil_ray.training.throughput import Pace
-from smil_ray.training.validate import fixed_predictions, validation
+from smil_ray.training.validation.validate import fixed_predictions, validation
 from smil_ray.training.world import World
 
 ASKED = "asked to stop; resume to go on"

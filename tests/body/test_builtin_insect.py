@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from smil_ray.body import builtin_insect
-from smil_ray.body.builtin_anatomy import SHAPE_NAMES
+from smil_ray.body._builtin_anatomy import SHAPE_NAMES
 from smil_ray.body.model_file.arrays import ModelArrays
 from smil_ray.body.model_file.reading import read_model_file, write_npz
 from smil_ray.body.smil_model import SmilModel

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from smil_ray.body.model_file._unpickling import load_model_pickle
 from smil_ray.body.model_file.arrays import ModelArrays, checked_arrays, regress
-from smil_ray.body.model_file.unpickling import load_model_pickle
 from smil_ray.core.skeleton import Skeleton
 from smil_ray.errors import ModelFileError
 

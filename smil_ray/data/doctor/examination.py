@@ -12,8 +12,7 @@ from pathlib import Path
 
 from smil_ray.core.batch import Sample
 from smil_ray.data import image_io
-from smil_ray.data.doctor.findings import KINDS, EntryReport, Finding
-from smil_ray.data.doctor.pictures import (
+from smil_ray.data.doctor._pictures import (
     CHANCE,
     FAINT,
     MAX_SUSPECTS,
@@ -22,6 +21,7 @@ from smil_ray.data.doctor.pictures import (
     edge_map,
     find_swaps,
 )
+from smil_ray.data.doctor.findings import KINDS, EntryReport, Finding
 from smil_ray.data.doctor.report import DoctorReport
 from smil_ray.data.filters import SampleError
 from smil_ray.data.replicant.annotations import read_frame

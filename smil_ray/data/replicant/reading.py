@@ -15,6 +15,7 @@ from smil_ray.data import image_io
 from smil_ray.data.crop import CropConfig, animal_box, crop_names, crop_windows, mask_corners
 from smil_ray.data.filters import SampleError
 from smil_ray.data.replicant import coordinates
+from smil_ray.data.replicant._scene import Scene
 from smil_ray.data.replicant.annotations import RawSubject, read_frame
 from smil_ray.data.replicant.coordinates import Window
 from smil_ray.data.replicant.files import Entry, find_entries
@@ -24,7 +25,6 @@ from smil_ray.data.replicant.labels import (
     SubjectLabels,
     subject_labels,
 )
-from smil_ray.data.replicant.scene import Scene
 
 __all__ = ["Entry", "ReadOptions", "ReadResult", "find_entries", "read_samples"]
 

@@ -15,8 +15,8 @@ from smil_ray.core.params import (
     log_scales_from_weights,
     translations_from_weights,
 )
+from smil_ray.data.synthetic._appearance import draw_coat
 from smil_ray.data.synthetic.annotations import SubjectTruth
-from smil_ray.data.synthetic.appearance import draw_coat
 from smil_ray.data.synthetic.scene import Anatomy, AnimalDraw, default_limits
 
 

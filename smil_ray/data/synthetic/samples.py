@@ -22,10 +22,10 @@ from pydantic import (
 from scipy.spatial.transform import Rotation
 
 from smil_ray.config import Settings
+from smil_ray.data.synthetic._appearance import apply_camera
+from smil_ray.data.synthetic._picture import paint
 from smil_ray.data.synthetic.animal import PosedAnimal, Studio, pose_animal
 from smil_ray.data.synthetic.annotations import CameraTruth, batch_data, iteration_data
-from smil_ray.data.synthetic.appearance import apply_camera
-from smil_ray.data.synthetic.picture import paint
 from smil_ray.data.synthetic.scene import (
     FILL_RANGE,
     LOWEST_VIEW_DEG,

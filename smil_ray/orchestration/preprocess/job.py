@@ -28,13 +28,13 @@ from smil_ray.data.hdf5.store import Hdf5Source
 from smil_ray.data.replicant.reading import Entry
 from smil_ray.errors import DataError, SmilRayError
 from smil_ray.orchestration.cluster import start_ray
-from smil_ray.orchestration.preprocess.parts import PartsFolder
+from smil_ray.orchestration.preprocess._parts import PartsFolder
+from smil_ray.orchestration.preprocess._progress import Progress
 from smil_ray.orchestration.preprocess.plan import (
     PreprocessOptions,
     Shard,
     make_plan,
 )
-from smil_ray.orchestration.preprocess.progress import Progress
 from smil_ray.orchestration.preprocess.shard import ShardManifest, make_shard
 
 _PLAN = "plan"

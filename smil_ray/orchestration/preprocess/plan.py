@@ -15,7 +15,7 @@ from smil_ray.data.crop import CropConfig
 from smil_ray.data.hdf5.schema import Drop
 from smil_ray.data.replicant.reading import Entry, find_entries
 from smil_ray.errors import DataError
-from smil_ray.orchestration.preprocess.selection import read_selection
+from smil_ray.orchestration.preprocess._selection import read_selection
 
 _HOW_ONLY = {
     "model",

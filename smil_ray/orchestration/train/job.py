@@ -12,9 +12,9 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.config.reading import flatten, to_yaml
 from smil_ray.errors import CheckpointError, ConfigError
+from smil_ray.orchestration.train._stopping import asks_to_stop
+from smil_ray.orchestration.train._terminal import progress_line
 from smil_ray.orchestration.train.resume import differences
-from smil_ray.orchestration.train.stopping import asks_to_stop
-from smil_ray.orchestration.train.terminal import progress_line
 from smil_ray.orchestration.train.worker import (
     STOP_FILE,
     OpenData,
@@ -116,7 +116,7 @@ def run_training(
                 result = _train_inline(job, options, display)
             else:
                 # Imported here: a search's trials train inline and never need Ray Train.
-                from smil_ray.orchestration.train.ray_train import train_with_ray
+                from smil_ray.orchestration.train._ray_train import train_with_ray
 
                 result = train_with_ray(job, address, display, options.announce)
     except BaseException as error:

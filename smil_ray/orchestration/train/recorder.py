@@ -7,7 +7,7 @@ from smil_ray.config import Config
 from smil_ray.errors import CheckpointError
 from smil_ray.models.describe import describe
 from smil_ray.models.latency import measure_latency
-from smil_ray.orchestration.train.pictures import (
+from smil_ray.orchestration.train._pictures import (
     write_alignment_plot,
     write_overlays,
     write_plots,

@@ -9,13 +9,13 @@ from typing import Any
 from smil_ray.config import Config
 from smil_ray.config.reading import merge
 from smil_ray.config.sweep import SweepConfig
-from smil_ray.orchestration.tune.budget import Budget, devices_in_use
+from smil_ray.orchestration.tune._budget import Budget, devices_in_use
+from smil_ray.orchestration.tune._tracking import TrackedRuns
 from smil_ray.orchestration.tune.journal import BUDGET, Journal
 from smil_ray.orchestration.tune.schedulers.early_stopping import restored_judge, stop_reason
 from smil_ray.orchestration.tune.schedulers.generations import make_queue
 from smil_ray.orchestration.tune.search.sampler import objectives
 from smil_ray.orchestration.tune.search.space import TrialSpec
-from smil_ray.orchestration.tune.tracking import TrackedRuns
 from smil_ray.orchestration.tune.trials.outcome import (
     close_trial,
     outcome_line,

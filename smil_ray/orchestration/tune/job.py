@@ -22,21 +22,21 @@ from smil_ray.config.reading import read_yaml, sweep_from_dict, to_yaml
 from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError, SmilRayError
 from smil_ray.orchestration.cluster import cluster_resources, start_ray
-from smil_ray.orchestration.tune.adapters import (
+from smil_ray.orchestration.tune._adapters import (
     DriverCallback,
     DriverScheduler,
     DriverStopper,
     SpecSearcher,
 )
-from smil_ray.orchestration.tune.checks import check_sweep
-from smil_ray.orchestration.tune.driver import SweepDriver
-from smil_ray.orchestration.tune.final import (
+from smil_ray.orchestration.tune._final import (
     EvaluateRun,
     FinalRun,
     MeasureSamples,
     compare_trials,
     train_winner,
 )
+from smil_ray.orchestration.tune.checks import check_sweep
+from smil_ray.orchestration.tune.driver import SweepDriver
 from smil_ray.orchestration.tune.search.space import base_config
 from smil_ray.orchestration.tune.trials.pack import run_trials
 from smil_ray.orchestration.tune.trials.packing import pack_size

@@ -64,7 +64,7 @@ def _choose(backend: str, device: torch.device) -> Callable[..., Tensor]:
 
 def _cpu() -> Callable[..., Tensor]:
     # Imported on demand: numba takes half a second to load.
-    from smil_ray.render.silhouette.cpu import silhouette_cpu
+    from smil_ray.render.silhouette._cpu import silhouette_cpu
 
     return silhouette_cpu
 

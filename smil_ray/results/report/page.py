@@ -18,11 +18,11 @@ from smil_ray.results.ranking.leaderboard import (
     show,
 )
 from smil_ray.results.ranking.records import TrialRecord
-from smil_ray.results.report import plots as report_plots
-from smil_ray.results.report.bars import importance_plot, seeds_plot
-from smil_ray.results.report.evaluation import joint_errors, winner_figures, winner_pictures
-from smil_ray.results.report.plots import Curve
-from smil_ray.results.report.rows import Certainty, certainties, make_rows, numbers, summary
+from smil_ray.results.report import _plots as plots
+from smil_ray.results.report._bars import importance_plot, seeds_plot
+from smil_ray.results.report._evaluation import joint_errors, winner_figures, winner_pictures
+from smil_ray.results.report._plots import Curve
+from smil_ray.results.report._rows import Certainty, certainties, make_rows, numbers, summary
 from smil_ray.tracking.run_dir import write_atomic
 from smil_ray.tracking.sync.metrics import read_metrics
 
@@ -117,16 +117,14 @@ def _drawings(
     metric_name = caption.partition(" [")[0]
     goals = [goal.metric for goal in board.objectives if goal.metric.startswith("cost/")]
     return {
-        "curves": report_plots.learning_curves(curves, caption),
+        "curves": plots.learning_curves(curves, caption),
         "seeds": seeds_plot(ranked, caption),
-        "parallel": report_plots.parallel_coordinates(curves, varied, dict(names), caption),
-        "settings": [
-            report_plots.setting_plot(curves, key, names[key], metric_name) for key in varied
-        ],
+        "parallel": plots.parallel_coordinates(curves, varied, dict(names), caption),
+        "settings": [plots.setting_plot(curves, key, names[key], metric_name) for key in varied],
         "importance": importance_plot(importances(ranked, varied), names),
         "fewest": fewest_configs(len(varied)),
         "costs": [
-            report_plots.cost_plot(
+            plots.cost_plot(
                 curves, caption, board.mode, cost=cost, title=COST_TITLES.get(cost, cost)
             )
             for cost in dict.fromkeys([*goals, SECONDS])

@@ -11,7 +11,7 @@ from smil_ray.results.evaluate import batches, evaluate, held_out_indices, netwo
 from smil_ray.results.prediction_sheet import write_prediction_sheet
 from smil_ray.results.ranking.sample_errors import SampleErrors
 from smil_ray.training.checkpoint.loading import LoadedRegressor, load_regressor
-from smil_ray.training.metrics import MetricSums
+from smil_ray.training.validation.metrics import MetricSums
 
 PICTURE_FILE = "plots/best_median_worst.png"
 MOST_SAMPLES = 500

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from smil_ray.body.model_file.unpickling import load_model_pickle
+from smil_ray.body.model_file._unpickling import load_model_pickle
 from smil_ray.errors import ModelFileError
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 
-from smil_ray.data.synthetic.animal import Studio, pose_animal
-from smil_ray.data.synthetic.appearance import apply_camera, draw_coat
-from smil_ray.data.synthetic.background import (
+from smil_ray.data.synthetic._appearance import apply_camera, draw_coat
+from smil_ray.data.synthetic._background import (
     BACKGROUNDS,
     Palette,
     draw_background,
     draw_occluders,
 )
+from smil_ray.data.synthetic.animal import Studio, pose_animal
 from smil_ray.data.synthetic.scene import (
     FILL_RANGE,
     FOV_RANGE_DEG,

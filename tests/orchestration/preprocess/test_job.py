@@ -17,8 +17,8 @@ from smil_ray.data.dataset import SmilDataset
 from smil_ray.data.hdf5.store import Hdf5Source, verify
 from smil_ray.errors import ConfigError, DataError
 from smil_ray.orchestration.cluster import start_ray
+from smil_ray.orchestration.preprocess._progress import Progress
 from smil_ray.orchestration.preprocess.job import preprocess
-from smil_ray.orchestration.preprocess.progress import Progress
 from tests.orchestration.preprocess.preprocess_data import break_entries, options, write_folder
 
 pytestmark = [

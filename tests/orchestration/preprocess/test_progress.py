@@ -2,7 +2,7 @@
 
 import pytest
 
-from smil_ray.orchestration.preprocess.progress import Progress
+from smil_ray.orchestration.preprocess._progress import Progress
 
 
 def test_rate_counts_this_run_only_and_gives_the_time_left() -> None:

@@ -8,7 +8,7 @@ import pytest
 from smil_ray.data.hdf5.schema import Drop
 from smil_ray.data.replicant.reading import Entry
 from smil_ray.errors import DataError
-from smil_ray.orchestration.preprocess.selection import read_selection
+from smil_ray.orchestration.preprocess._selection import read_selection
 
 REPORT = {
     "good_names": ["a", "c"],

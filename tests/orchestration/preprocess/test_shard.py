@@ -16,7 +16,7 @@ from smil_ray.data.hdf5.schema import StoreInfo
 from smil_ray.data.hdf5.store import Hdf5Source, read_drops, verify
 from smil_ray.data.replicant import reading as replicant
 from smil_ray.errors import DataError
-from smil_ray.orchestration.preprocess.parts import PartsFolder
+from smil_ray.orchestration.preprocess._parts import PartsFolder
 from smil_ray.orchestration.preprocess.plan import PreprocessOptions, make_plan
 from smil_ray.orchestration.preprocess.shard import ShardManifest, make_shard
 from tests.orchestration.preprocess.preprocess_data import (

@@ -17,8 +17,8 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.cluster import start_ray
+from smil_ray.orchestration.train._ray_train import TrainingFailedError
 from smil_ray.orchestration.train.job import TrainOptions, TrainOutcome, run_training
-from smil_ray.orchestration.train.ray_train import TrainingFailedError
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.checkpoint.files import load_checkpoint
 from tests.memory_data import DeadlyData, MemoryData, open_memory_data, tiny_config

@@ -7,7 +7,7 @@ import pytest
 
 from smil_ray.config.reading import sweep_from_dict
 from smil_ray.errors import ConfigError
-from smil_ray.orchestration.tune.budget import Budget, devices_in_use
+from smil_ray.orchestration.tune._budget import Budget, devices_in_use
 from smil_ray.orchestration.tune.driver import SweepDriver
 from smil_ray.orchestration.tune.journal import BUDGET, Journal
 from smil_ray.orchestration.tune.trials.resources import TrialPlan

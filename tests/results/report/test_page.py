@@ -13,9 +13,9 @@ import pytest
 from smil_ray.errors import DataError
 from smil_ray.results.ranking.leaderboard import SAMPLE_ERRORS_FILE, Leaderboard
 from smil_ray.results.ranking.records import TrialRecord
-from smil_ray.results.report.axes import Axis
+from smil_ray.results.report._axes import Axis
+from smil_ray.results.report._plots import Curve, pareto_front
 from smil_ray.results.report.page import write_report
-from smil_ray.results.report.plots import Curve, pareto_front
 
 METRIC = "val/pa_mpjpe_pct_bl"
 

@@ -10,9 +10,9 @@ from smil_ray.results.ranking.importance import fewest_configs, importances
 from smil_ray.results.ranking.leaderboard import Leaderboard, RankedConfig
 from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.results.ranking.sample_errors import SampleErrors, mean_of_repeats, mean_per_joint
-from smil_ray.results.report.bars import joints_plot, seeds_plot
+from smil_ray.results.report._bars import joints_plot, seeds_plot
+from smil_ray.results.report._plots import Curve, cost_plot
 from smil_ray.results.report.page import write_report
-from smil_ray.results.report.plots import Curve, cost_plot
 from tests.results.sweep_folder import METRIC, write_sweep
 
 

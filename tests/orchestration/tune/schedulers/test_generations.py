@@ -19,7 +19,7 @@ from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.tune import driver as tune_driver
-from smil_ray.orchestration.tune.budget import Budget
+from smil_ray.orchestration.tune._budget import Budget
 from smil_ray.orchestration.tune.job import SLOTS, SweepHooks, load_sweep, run_sweep
 from smil_ray.orchestration.tune.journal import BUDGET
 from smil_ray.orchestration.tune.trials.resources import TRIAL_SLOT

@@ -7,9 +7,9 @@ import pytest
 
 from smil_ray.config.reading import sweep_from_dict
 from smil_ray.errors import ConfigError
+from smil_ray.orchestration.tune._final import final_config
 from smil_ray.orchestration.tune.checks import check_sweep
 from smil_ray.orchestration.tune.driver import SweepDriver
-from smil_ray.orchestration.tune.final import final_config
 from smil_ray.orchestration.tune.search.space import base_config
 from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.tracking.run_dir import RunDir

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from smil_ray.config import HeadConfig
 from smil_ray.errors import ConfigError
-from smil_ray.models.attention import Attention, Memory
 from smil_ray.models.backbones import BackboneSpec, Features
-from smil_ray.models.positions import sinusoidal_encoding
-from smil_ray.models.reuse import ReusedLinear, reuse
+from smil_ray.models.heads._attention import Attention, Memory
+from smil_ray.models.heads._positions import sinusoidal_encoding
+from smil_ray.models.heads._reuse import ReusedLinear, reuse
 
 OUTPUT_GAIN = 0.01
 """Gain of the last layer's initial weights: predictions start near the initial estimate."""

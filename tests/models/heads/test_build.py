@@ -5,11 +5,11 @@ import torch
 
 from smil_ray.config import HeadConfig
 from smil_ray.errors import ConfigError
-from smil_ray.models.attention import Absorbed
 from smil_ray.models.backbones import BackboneSpec, Features
-from smil_ray.models.heads import HEADS, build_head
-from smil_ray.models.mlp_head import SpatialSummary
-from smil_ray.models.transformer_head import TransformerHead, hidden_width
+from smil_ray.models.heads._attention import Absorbed
+from smil_ray.models.heads.build import HEADS, build_head
+from smil_ray.models.heads.mlp import SpatialSummary
+from smil_ray.models.heads.transformer import TransformerHead, hidden_width
 
 SPEC = BackboneSpec("x", 64, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (3, 4), 20, 24, False)
 TOTAL = 11

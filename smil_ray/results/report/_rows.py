@@ -13,7 +13,7 @@ from smil_ray.results.ranking.leaderboard import (
     show,
 )
 from smil_ray.results.ranking.sample_errors import SampleErrors, groups_of, mean_of_repeats
-from smil_ray.results.report.plots import colour_of
+from smil_ray.results.report._plots import colour_of
 
 
 @dataclass(frozen=True)

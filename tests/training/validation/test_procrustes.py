@@ -4,7 +4,7 @@ import torch
 from scipy.spatial import procrustes
 from scipy.spatial.transform import Rotation
 
-from smil_ray.training.procrustes import align
+from smil_ray.training.validation.procrustes import align
 
 
 def umeyama(points: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import ray.train.torch
 from smil_ray.config import Config
 from smil_ray.errors import ConfigError, SmilRayError
 from smil_ray.orchestration.cluster import cluster_resources, note_node, start_ray
-from smil_ray.orchestration.train.stopping import asks_to_stop
+from smil_ray.orchestration.train._stopping import asks_to_stop
 from smil_ray.orchestration.train.worker import (
     STOP_FILE,
     TrainingJob,

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from smil_ray.models import attention as module
-from smil_ray.models.attention import Absorbed, Attention
+from smil_ray.models.heads import _attention as module
+from smil_ray.models.heads._attention import Absorbed, Attention
 
 BATCH, TOKENS, WIDTH, SEEN_WIDTH, HEADS = 2, 7, 16, 12, 4
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
 
-from smil_ray.results.report.axes import Axis
+from smil_ray.results.report._axes import Axis
 
 WIDTH = 760
 """Pixels of the drawings; their letters of 12 px stay legible on a page 800 px wide."""

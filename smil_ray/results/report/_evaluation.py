@@ -11,8 +11,8 @@ from smil_ray.errors import DataError
 from smil_ray.results.evaluate import HIGHER_IS_BETTER, SHOWN
 from smil_ray.results.ranking.leaderboard import Leaderboard, RankedConfig, show
 from smil_ray.results.ranking.sample_errors import SampleErrors, mean_per_joint
-from smil_ray.results.report.bars import joints_plot
-from smil_ray.results.report.plots import COLOURS
+from smil_ray.results.report._bars import joints_plot
+from smil_ray.results.report._plots import COLOURS
 
 HEADLINES = ("pa_mpjpe_pct_bl", "mpjpe_ra_pct_bl", "pck@0.10_bbox")
 """Figures by which the winner is held against the mean pose."""

@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy.random import Generator
 
+from smil_ray.data.synthetic._background import draw_background, draw_occluders
 from smil_ray.data.synthetic.animal import PosedAnimal, Studio
 from smil_ray.data.synthetic.annotations import CameraTruth
-from smil_ray.data.synthetic.background import draw_background, draw_occluders
 from smil_ray.data.synthetic.scene import LightDraw, draw_light
 from smil_ray.render.rasterize import hard_mask, rasterize
 from smil_ray.render.shading import Shading, render_rgb

@@ -2,7 +2,7 @@
 
 import torch
 
-from smil_ray.models.positions import grid_coordinates, sinusoidal_encoding
+from smil_ray.models.heads._positions import grid_coordinates, sinusoidal_encoding
 
 
 def test_grid_coordinates_run_row_by_row_from_the_top_left():

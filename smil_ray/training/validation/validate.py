@@ -9,11 +9,11 @@ from torch import Tensor
 from smil_ray.config import Config
 from smil_ray.core.batch import collate
 from smil_ray.training.batches.stream import Delivery, Want
-from smil_ray.training.metrics import MetricSums
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import Predictions
 from smil_ray.training.state import TrainingState
 from smil_ray.training.step import forward
+from smil_ray.training.validation.metrics import MetricSums
 
 
 def validation(

@@ -5,8 +5,8 @@ from typing import Literal
 
 from smil_ray.results.ranking.importance import Importance
 from smil_ray.results.ranking.leaderboard import RankedConfig, show
-from smil_ray.results.report.axes import Axis
-from smil_ray.results.report.plots import INK, LETTER, WIDTH, Canvas, colour_of
+from smil_ray.results.report._axes import Axis
+from smil_ray.results.report._plots import INK, LETTER, WIDTH, Canvas, colour_of
 
 LINE = 26
 """Pixels from line to line; `DENSE` where there are many."""

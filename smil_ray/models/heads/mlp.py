@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from smil_ray.config import HeadConfig
 from smil_ray.models.backbones import BackboneSpec, Features
-from smil_ray.models.positions import grid_coordinates
+from smil_ray.models.heads._positions import grid_coordinates
 
 OUTPUT_GAIN = 0.01
 """Gain of the last layer's initial weights: predictions start near the initial estimate."""

@@ -10,9 +10,9 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Batch, Sample, collate
 from smil_ray.core.frames import change_frame
 from smil_ray.core.params import SmilParams
-from smil_ray.training.metrics import MetricSums
+from smil_ray.training.validation.metrics import MetricSums
 from tests.memory_data import SIZE, MemoryData
-from tests.training.test_procrustes import umeyama
+from tests.training.validation.test_procrustes import umeyama
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from smil_ray.core.batch import Batch
 from smil_ray.core.frames import points_in_camera, root_in_camera
 from smil_ray.core.params import SmilParams
 from smil_ray.core.skeleton import Skeleton
-from smil_ray.training.procrustes import FEWEST_POINTS, align
+from smil_ray.training.validation.procrustes import FEWEST_POINTS, align
 
 PIXEL_THRESHOLD = 5.0
 BOX_THRESHOLDS = (0.05, 0.10)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from smil_ray.models.reuse import Reused, ReusedLinear
+from smil_ray.models.heads._reuse import Reused, ReusedLinear
 
 HEAD_WIDTH = 64
 """A head has no more channels than this, as in HMR 2.0 (Goel et al. 2023)."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smil_ray.body.half_mesh import HalfMesh, Ring, Station, Weights
+from smil_ray.body._half_mesh import HalfMesh, Ring, Station, Weights
 
 LEG_JOINTS = ("co", "tr", "fe", "ti", "ta", "pt")
 SHAPE_NAMES = (

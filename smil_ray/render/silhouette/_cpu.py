@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from smil_ray.render.camera import MIN_DEPTH
-from smil_ray.render.silhouette.kernels import differentiate, draw, find_boxes, gather
+from smil_ray.render.silhouette._kernels import differentiate, draw, find_boxes, gather
 from smil_ray.render.silhouette.reference import MIN_DOUBLE_AREA, blur_radius, fractions_to_ndc
 
 _pool: list[ThreadPoolExecutor] = []

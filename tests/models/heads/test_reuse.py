@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from smil_ray.models.reuse import Reused, ReusedLinear, reuse
+from smil_ray.models.heads._reuse import Reused, ReusedLinear, reuse
 
 
 def values(*shape: int, seed: int = 0) -> torch.Tensor:

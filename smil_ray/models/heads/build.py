@@ -8,8 +8,8 @@ from torch import nn
 
 from smil_ray.config import HeadConfig
 from smil_ray.models.backbones import BackboneSpec
-from smil_ray.models.mlp_head import MlpHead
-from smil_ray.models.transformer_head import TransformerHead
+from smil_ray.models.heads.mlp import MlpHead
+from smil_ray.models.heads.transformer import TransformerHead
 
 HEADS: dict[str, type[nn.Module]] = {"mlp": MlpHead, "transformer_decoder": TransformerHead}
 

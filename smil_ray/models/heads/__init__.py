@@ -1,0 +1,1 @@
+"""Regression heads: tokens of a backbone to raw parameters."""
