@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.config import Config
+from smil_ray.config import Config, CropConfig
 from smil_ray.config.reading import config_from_dict, merge
 from smil_ray.core.batch import LABELS, Sample
 from smil_ray.core.params import SmilParams
@@ -42,6 +42,7 @@ class MemoryData:
         self.groups = [sample.group for sample in samples]
         self.input_size = samples[0].image.shape[0]
         self.content_hash = f"memory-{len(samples)}"
+        self.crop = CropConfig()
 
     def presence_counts(self) -> dict[str, int]:
         return {name: sum(name in s.present for s in self._samples) for name in LABELS}

@@ -55,7 +55,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     path = arguments.data or loaded.config.data.path
     if path is None:
         raise ConfigError("No data to evaluate on", remedy="give --data FILE.h5")
-    dataset = SmilDataset.from_path(path, model=loaded.model, input_size=loaded.input_size)
+    dataset = SmilDataset.from_path(
+        path, model=loaded.model, input_size=loaded.input_size, crop=loaded.crop
+    )
     evaluation = evaluate(loaded, dataset, split=arguments.split, batch_size=arguments.batch_size)
     console = Console()
     console.print(evaluation.table())

@@ -12,6 +12,7 @@ from smil_ray.config.base import (
     Settings,
     Stage,
 )
+from smil_ray.config.crop import CropConfig
 from smil_ray.config.data import (
     AugmentConfig,
     DataConfig,
@@ -53,6 +54,7 @@ __all__ = [
     "BackboneConfig",
     "BodyConfig",
     "Config",
+    "CropConfig",
     "CurriculumStage",
     "DataConfig",
     "Epoch",

@@ -5,12 +5,17 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from smil_ray.config.base import Fraction, NonNegative, Positive, Settings, words
+from smil_ray.config.crop import CropConfig
 
 FeatureCacheMode = Literal["off", "auto", "fp32", "fp16", "bf16"]
 
 
 class AugmentConfig(Settings):
-    """Random changes of training images; labels move with the pixels. Off by default."""
+    """Random changes of training images; labels move with the pixels. Off by default.
+
+    `shift` is how far the picture moves along each axis, as a share of its side; `zoom` moves it
+    too, as far as it leaves room.
+    """
 
     enabled: bool = False
     brightness: NonNegative = 0.2
@@ -19,12 +24,14 @@ class AugmentConfig(Settings):
     noise: NonNegative = 0.015
     rotate_deg: NonNegative = 20.0
     zoom: Annotated[float, Field(ge=0.0, lt=0.9)] = 0.15
+    shift: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     flip: Fraction = 0.0
 
 
 class DataConfig(Settings):
     """Which samples are read, how they are split (`train_fraction`: of training groups), batched.
 
+    `crop` is for replicAnt folders; what is in a file was cut by `smil-ray preprocess --crop`.
     `feature_cache`: where the backbone is frozen, its features are computed once and kept on the
     disk in this precision; `auto` is fp16 where they fit and pay off. With augmentation they are
     those of `feature_views` changes of each picture, taken in turn by epochs (0: not cached).
@@ -39,6 +46,7 @@ class DataConfig(Settings):
     batch_size: Annotated[int, Field(ge=1)] = 8
     loader_workers: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1)] | None = None
+    crop: CropConfig = CropConfig()
     augment: AugmentConfig = AugmentConfig()
     feature_cache: Annotated[FeatureCacheMode, words({False: "off"})] = "auto"
     feature_views: Annotated[int, Field(ge=0)] = 0

@@ -161,7 +161,7 @@ class Augmenter:
         config = self.config
         angle = np.radians(rng.uniform(-config.rotate_deg, config.rotate_deg))
         scale = 1.0 + rng.uniform(-config.zoom, config.zoom)
-        shift = rng.uniform(-1.0, 1.0, 2) * _LARGEST_SHIFT * config.zoom
+        shift = rng.uniform(-1.0, 1.0, 2) * (_LARGEST_SHIFT * config.zoom + config.shift)
         fx, fy = sample.intrinsics[:2]
         if abs(fx - fy) > _SQUARE_PIXELS * abs(fy):
             angle = 0.0  # A turned picture of oblong pixels is not a pinhole camera's.

@@ -15,6 +15,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from smil_ray.body.smil_model import SmilModel
+from smil_ray.config import CropConfig
 from smil_ray.core.batch import LABELS, Sample, to_xy
 from smil_ray.core.skeleton import Skeleton
 from smil_ray.data.hdf5.store import Hdf5Source
@@ -68,6 +69,7 @@ class SmilDataset:
         backbone_name: str | None = None,
         input_size: int | None = None,
         reference_frame: str = "camera",
+        crop: CropConfig | None = None,
     ) -> "SmilDataset":
         """Open an HDF5 file, a predecessor's HDF5 file or a replicAnt folder.
 
@@ -79,11 +81,13 @@ class SmilDataset:
             backbone_name: Gives a folder its image size where `input_size` does not.
             input_size: Size of the images that come out; a file's images are resized to it.
             reference_frame: See the class.
+            crop: Squares to cut out of a folder's pictures; files hold what was cut for them.
 
         Raises:
             DataError: Nothing readable is there, or its joints are not the model's.
         """
-        source = _open_source(Path(path), model, input_size or default_input_size(backbone_name))
+        size = input_size or default_input_size(backbone_name)
+        source = _open_source(Path(path), model, size, crop)
         if model is not None:
             _check_model(Path(path), source, model)
         return cls(
@@ -151,6 +155,11 @@ class SmilDataset:
         return self._source.info.content_hash
 
     @property
+    def crop(self) -> CropConfig:
+        """How the pictures were cut; `mode: none` where the data set does not say."""
+        return CropConfig.model_validate(self._source.info.settings.get("crop", "none"))
+
+    @property
     def metadata(self) -> dict[str, Any]:
         """What the data set says about itself: settings, model, reasons of drops, notes."""
         return {**vars(self._source.info), "total_samples": len(self)}
@@ -204,11 +213,13 @@ def default_input_size(backbone_name: str | None) -> int:
     return _RESNET_SIZE if backbone_name.startswith("resnet") else _DEFAULT_SIZE
 
 
-def _open_source(path: Path, model: SmilModel | None, size: int) -> SampleSource:
+def _open_source(
+    path: Path, model: SmilModel | None, size: int, crop: CropConfig | None
+) -> SampleSource:
     if path.is_dir():
         from smil_ray.data.replicant.folder import FolderSource
 
-        return FolderSource(path, model or SmilModel.builtin(), size)
+        return FolderSource(path, model or SmilModel.builtin(), size, crop)
     from smil_ray.data.hdf5.predecessor import LegacySource, is_legacy
 
     if is_legacy(path):

@@ -30,19 +30,27 @@ def open_data(config: Config, model: SmilModel) -> SmilDataset:
     """Return the data set of `config.data.path` with images of the backbone's size.
 
     Raises:
-        ConfigError: No path is set.
+        ConfigError: No path is set, or a file is to be cut.
         DataError: Nothing readable is there.
     """
     if config.data.path is None:
         raise ConfigError("data.path is not set", remedy="give --data FILE.h5")
     backbone = config.model.backbone
+    path = Path(config.data.path).absolute()
+    if config.data.crop.mode != "none" and path.is_file():
+        raise ConfigError(
+            "data.crop is for replicAnt folders",
+            found=f"the file {path.name}",
+            remedy="leave it out, and cut with `smil-ray preprocess --crop bbox`",
+        )
     return SmilDataset.from_path(
-        Path(config.data.path).absolute(),
+        path,
         model=model,
         rotation_representation=config.model.rotation_representation,
         backbone_name=backbone.name,
         input_size=backbone_spec(backbone.name, backbone.input_size).input_size,
         reference_frame=config.model.reference_frame,
+        crop=config.data.crop,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch.utils.data import Dataset
 
 from smil_ray.body.smil_model import SmilModel
+from smil_ray.config import CropConfig
 from smil_ray.core.batch import Sample
 from smil_ray.data.features.cache import FeatureCache
 from smil_ray.data.splits import Splits
@@ -38,6 +39,11 @@ class SampleSource(Protocol):
     @property
     def content_hash(self) -> str:
         """Hash of the content, the same wherever the data lies."""
+        ...
+
+    @property
+    def crop(self) -> CropConfig:
+        """How the pictures were cut out of larger ones."""
         ...
 
     def presence_counts(self) -> dict[str, int]:

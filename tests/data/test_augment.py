@@ -18,7 +18,7 @@ from smil_ray.data.replicant.coordinates import project
 from tests.data.hdf5.hdf5_samples import make_sample
 
 SIZE = 64
-STRONG = AugmentConfig(enabled=True, rotate_deg=180, zoom=0.5, flip=0.5)
+STRONG = AugmentConfig(enabled=True, rotate_deg=180, zoom=0.5, shift=0.3, flip=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,22 @@ def test_move_carries_pixels_where_it_carries_points(model: SmilModel, move: Mov
     weights = after.astype(float) / after.sum()
     centre = [(weights * (columns + 0.5)).sum() / SIZE, (weights * (rows + 0.5)).sum() / SIZE]
     np.testing.assert_allclose(centre, move.points(spot), atol=0.003)
+
+
+def test_shift_moves_pictures_by_up_to_its_share_of_the_side(model: SmilModel) -> None:
+    still = {"rotate_deg": 0.0, "zoom": 0.0, "enabled": True}
+    sample = animal(model, 3, off_centre=False)
+    centres = []
+    for epoch in range(60):
+        augment = Augmenter(AugmentConfig(shift=0.2, **still), model.skeleton, 1)
+        after = augment(sample, epoch)
+        centres.append(after.intrinsics[2:] - 0.5)
+        np.testing.assert_allclose(
+            after.keypoints_2d - sample.keypoints_2d, np.tile(centres[-1], (55, 1)), atol=1e-6
+        )
+    assert 0.17 < np.abs(centres).max() <= 0.2 + 1e-6
+    unmoved = Augmenter(AugmentConfig(**still), model.skeleton, 1)(sample, 0)
+    np.testing.assert_array_equal(unmoved.keypoints_2d, sample.keypoints_2d)
 
 
 def test_joint_that_leaves_the_frame_is_not_visible(model: SmilModel) -> None:

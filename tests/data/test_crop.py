@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from smil_ray.config import AugmentConfig, CropConfig
 from smil_ray.core.batch import Sample
-from smil_ray.data.crop import CropConfig, animal_box, crop_names, crop_windows, mask_corners
+from smil_ray.data.augment import Augmenter
+from smil_ray.data.crop import animal_box, crop_names, crop_windows, mask_corners
 from smil_ray.data.replicant import coordinates
 from smil_ray.data.replicant.reading import ReadOptions, find_entries, read_samples
 from tests.data.replicant import tiny_replicant as tiny
@@ -22,6 +24,17 @@ PARENTS = (-1, 0, 1)
 def crops(folder: Path, *, size: int | None = 64, **settings: Any) -> list[Sample]:
     crop = CropConfig(mode="bbox", **settings)
     return read_samples(find_entries(folder)[0], BODY, ReadOptions(size=size, crop=crop)).samples
+
+
+def reprojection(sample: Sample) -> float:
+    """Return the largest distance of a 2D label from the projected 3D one, as a fraction."""
+    xy, _ = coordinates.project(
+        sample.keypoints_3d.astype(float),
+        sample.cam_rot.astype(float),
+        sample.cam_trans.astype(float),
+        sample.intrinsics.astype(float),
+    )
+    return float(np.abs(xy - sample.keypoints_2d).max())
 
 
 def box_of(points: np.ndarray, outline: np.ndarray | None = None) -> list[float]:
@@ -114,15 +127,20 @@ def test_labels_of_crops_equal_the_projection_through_their_camera(tmp_path, siz
         focal = np.array([sample.intrinsics[0], sample.intrinsics[1]])
         assert np.isclose(focal[0], focal[1])
         assert np.isclose(sample.fov, np.degrees(2 * np.arctan(0.5 / focal[1])))
-        xy, _ = coordinates.project(
-            sample.keypoints_3d.astype(float),
-            sample.cam_rot.astype(float),
-            sample.cam_trans.astype(float),
-            sample.intrinsics.astype(float),
-        )
-        assert np.abs(xy - sample.keypoints_2d).max() < 1e-6
+        assert reprojection(sample) < 1e-6
         inside = ((sample.keypoints_2d >= 0) & (sample.keypoints_2d < 1)).all(axis=1)
         assert not sample.keypoint_visibility[~inside].any()
+
+
+def test_augmentation_of_crops_stays_exact(tmp_path):
+    tiny.write(tmp_path, "a_00", tiny.frame(160, 90), (160, 90))
+    config = AugmentConfig(enabled=True, rotate_deg=180.0, zoom=0.5, shift=0.3, flip=0.0)
+    augment = Augmenter(config, BODY.skeleton, seed=1)
+    for sample in crops(tmp_path, per_sample=3):
+        for epoch in range(5):
+            after = augment(sample, epoch)
+            assert not np.allclose(after.keypoints_2d, sample.keypoints_2d)
+            assert reprojection(after) < 3e-6
 
 
 def test_crops_of_a_sample_share_group_and_3d_labels(tmp_path):

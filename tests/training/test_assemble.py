@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -73,3 +74,12 @@ def test_target_statistics_equal_means_over_samples(data: MemoryData) -> None:
 def test_open_data_without_a_path_says_what_to_do(insect: SmilModel) -> None:
     with pytest.raises(ConfigError, match=r"data\.path"):
         open_data(tiny_config(), insect)
+
+
+def test_open_data_of_a_file_that_is_to_be_cut_is_refused(
+    insect: SmilModel, tmp_path: Path
+) -> None:
+    (tmp_path / "a.h5").write_bytes(b"")
+    config = tiny_config(data={"path": str(tmp_path / "a.h5"), "crop": "bbox"})
+    with pytest.raises(ConfigError, match=r"data\.crop is for replicAnt folders.*--crop bbox"):
+        open_data(config, insect)

@@ -2,11 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from smil_ray.body.smil_model import SmilModel
+from smil_ray.config import CropConfig
 from smil_ray.core.batch import LABELS, Sample
 from smil_ray.data.filters import SampleError
 from smil_ray.data.hdf5.schema import StoreInfo, count
@@ -22,24 +25,28 @@ class FolderSource:
     """Samples of a folder; see `dataset_source.SampleSource`.
 
     Annotations are parsed once, when the folder is opened, to know names and labels; those that
-    cannot be used are left out and counted in `info.drop_counts`. Pictures are read on demand.
+    cannot be used are left out and counted in `info.drop_counts`. Pictures are read on demand;
+    with crops they are read when the folder is opened as well.
 
     Raises:
         DataError: The folder holds no usable annotation.
     """
 
-    def __init__(self, folder: Path, model: SmilModel, size: int) -> None:
+    def __init__(
+        self, folder: Path, model: SmilModel, size: int, crop: CropConfig | None = None
+    ) -> None:
         self.folder, self.model = folder, model
-        self.options = ReadOptions(size=size)
+        self.options = ReadOptions(size=size, crop=crop or CropConfig())
         self.names: tuple[str, ...] = ()
         self._entries: list[Entry] = []
+        crops = self.options.crop
         digest = hashlib.sha256(model.content_hash.encode())
         presence: list[frozenset[str]] = []
         reasons: list[str] = []
         names: list[str] = []
         for entry in find_entries(folder):
             try:
-                found = _labels(entry, model)
+                found = _labels(entry, model, self.options)
             except SampleError as error:
                 reasons.append(error.reason)
                 continue
@@ -54,7 +61,11 @@ class FolderSource:
         self.names = tuple(names)
         self.groups = tuple(entry.group for entry in self._entries)
         self.presence = np.array([[label in p for label in LABELS] for p in presence])
-        info = StoreInfo.of(model, size, {"folder": str(folder)})
+        settings: dict[str, Any] = {"folder": str(folder)}
+        if crops.mode != "none":
+            settings["crop"] = crops.model_dump(mode="json")
+            digest.update(crops.model_dump_json().encode())
+        info = StoreInfo.of(model, size, settings)
         self.info = StoreInfo(
             **{**vars(info), "content_hash": digest.hexdigest(), "drop_counts": count(reasons)}
         )
@@ -78,11 +89,14 @@ class FolderSource:
         )
 
 
-def _labels(entry: Entry, model: SmilModel) -> list[tuple[str, frozenset[str]]]:
+def _labels(
+    entry: Entry, model: SmilModel, options: ReadOptions
+) -> list[tuple[str, frozenset[str]]]:
     """Return name and labels of each sample of an entry, for one subject without its picture."""
     frame = read_frame(entry.json_path)
-    if entry.duplicate_of is not None or len(frame.subjects) + len(frame.rejected) > 1:
-        result = read_samples(entry, model, ReadOptions(size=16))
+    alone = entry.duplicate_of is None and len(frame.subjects) + len(frame.rejected) == 1
+    if not alone or options.crop.mode != "none":  # What a crop shows depends on the mask.
+        result = read_samples(entry, model, replace(options, size=16))
         return [(sample.name, sample.present) for sample in result.samples]
     if not frame.subjects:
         raise frame.rejected[0]

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from smil_ray.config import CropConfig
 from smil_ray.core.batch import Sample
 from smil_ray.data import image_io
-from smil_ray.data.crop import CropConfig, animal_box, crop_names, crop_windows, mask_corners
+from smil_ray.data.crop import animal_box, crop_names, crop_windows, mask_corners
 from smil_ray.data.filters import SampleError
 from smil_ray.data.replicant import coordinates
 from smil_ray.data.replicant._scene import Scene

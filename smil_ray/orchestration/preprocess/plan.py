@@ -10,8 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.config import Settings
-from smil_ray.data.crop import CropConfig
+from smil_ray.config import CropConfig, Settings
 from smil_ray.data.hdf5.schema import Drop
 from smil_ray.data.replicant.reading import Entry, find_entries
 from smil_ray.errors import DataError

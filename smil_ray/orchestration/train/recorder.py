@@ -106,6 +106,7 @@ def record_start(
             "data_hash": parts.data.content_hash,
             "model_hash": parts.model.content_hash,
             "input_size": parts.data.input_size,
+            "crop": parts.data.crop.model_dump(mode="json"),
             "samples": {name: len(kept) for name, kept in vars(parts.splits).items()},
             "network": {
                 "summary": str(size),

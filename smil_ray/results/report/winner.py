@@ -93,5 +93,6 @@ def open_run(run: Path) -> tuple[LoadedRegressor, SmilDataset]:
         model=loaded.model,
         backbone_name=loaded.config.model.backbone.name,
         input_size=loaded.input_size,
+        crop=loaded.crop,
     )
     return loaded, dataset

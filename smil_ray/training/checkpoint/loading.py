@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.config import Config
+from smil_ray.config import Config, CropConfig
 from smil_ray.config.reading import load_config
 from smil_ray.errors import CheckpointError
 from smil_ray.models.decoder import ScaleBasis, TargetStatistics
@@ -49,6 +49,11 @@ class LoadedRegressor:
     def input_size(self) -> int:
         """Side of the network's square input in pixels."""
         return self.regressor.backbone.spec.input_size
+
+    @property
+    def crop(self) -> CropConfig:
+        """How the pictures that it was trained on were cut; `mode: none` if it is not recorded."""
+        return CropConfig.model_validate(self.meta.get("crop", "none"))
 
 
 def find_checkpoint(path: str | Path) -> Path:

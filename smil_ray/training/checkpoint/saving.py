@@ -28,6 +28,7 @@ class Saver:
             "model_hash": parts.model.content_hash,
             "data_hash": parts.data.content_hash,
             "input_size": parts.data.input_size,
+            "crop": parts.data.crop.model_dump(mode="json"),
             "statistics": asdict(parts.statistics),
         }
         self._saved = time.monotonic()

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.data.crop import CropConfig
+from smil_ray.config import CropConfig
 from smil_ray.data.replicant import coordinates
 from smil_ray.data.replicant.annotations import RawSubject, read_frame
 from smil_ray.data.replicant.coordinates import UnrealView, Window

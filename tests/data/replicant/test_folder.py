@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from smil_ray.body.smil_model import SmilModel
+from smil_ray.config import CropConfig
 from smil_ray.data.dataset import SmilDataset
+from smil_ray.data.replicant.reading import ReadOptions, find_entries, read_samples
 from smil_ray.errors import DataError
 from tests.data.hdf5.hdf5_samples import assert_same_labels
+from tests.data.replicant import tiny_replicant as tiny
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +83,29 @@ def test_folder_dataset_pickles(folder: Path, model: SmilModel) -> None:
     again = pickle.loads(pickle.dumps(dataset))
     assert_same_labels(again.sample(2), dataset.sample(2))
     np.testing.assert_array_equal(again.sample(2).image, dataset.sample(2).image)
+
+
+def test_crop_of_a_folder_is_that_of_preprocessing(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    for number in range(3):
+        tiny.write(folder, f"a_{number:02d}", tiny.frame(seed=number))
+    out = tiny.frame(seed=9)
+    for joint in tiny.first(out)["keypoints"].values():
+        joint["2DPos"]["x"] += 500.0
+        del joint["3DPos"]
+    tiny.write(folder, "a_03", out, mask=False)
+    crop = CropConfig(mode="bbox", per_sample=2)
+    dataset = SmilDataset.from_path(folder, input_size=48, crop=crop)
+    whole = SmilDataset.from_path(folder, input_size=48)
+    assert len(whole) == 4
+    assert dataset.names == tuple(f"a_{n:02d}@{i}" for n in range(3) for i in (1, 2))
+    assert dataset.groups == tuple(f"a_{n:02d}" for n in range(3) for _ in range(2))
+    assert dataset.metadata["drop_counts"] == {"out_of_frame": 1}
+    assert (dataset.crop, whole.crop) == (crop, CropConfig())
+    assert dataset.content_hash != whole.content_hash
+    entry = find_entries(folder)[0]
+    expected = read_samples(entry, SmilModel.builtin(), ReadOptions(size=48, crop=crop)).samples
+    for sample, other in zip(dataset.samples([0, 1]), expected, strict=True):
+        assert sample.name == other.name
+        np.testing.assert_array_equal(sample.keypoints_2d, other.keypoints_2d)
+        np.testing.assert_array_equal(sample.image, other.image)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from smil_ray.config import CropConfig
 from smil_ray.data import image_io
-from smil_ray.data.crop import CropConfig
 from smil_ray.data.filters import REASONS, SampleError
 from smil_ray.data.replicant.reading import ReadOptions, find_entries, read_samples
 from tests.data.replicant import tiny_replicant as tiny

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from smil_ray.config import CropConfig
 from smil_ray.core.batch import Sample
-from smil_ray.data.crop import CropConfig
 from smil_ray.data.filters import SampleError
 from smil_ray.data.replicant import coordinates
 from smil_ray.data.replicant.reading import ReadOptions, ReadResult, find_entries, read_samples
