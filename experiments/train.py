@@ -102,9 +102,9 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _config(arguments: argparse.Namespace) -> Config:
     from smil_ray.body.smil_model import SmilModel
-    from smil_ray.losses.labels import fit_default_weights
+    from smil_ray.losses.labels import weights_for_labels
     from smil_ray.training.assemble import open_data
-    from smil_ray.training.fit_body import fit_body_model
+    from smil_ray.training.data_body_model import with_body_model_of_data
 
     overrides = list(arguments.set)
     for flag, key in SHORTCUTS.items():
@@ -124,11 +124,11 @@ def _config(arguments: argparse.Namespace) -> Config:
             "No data to train on", remedy="give --data FILE.h5 or a replicAnt folder"
         )
     default = config.body.model
-    config = fit_body_model(config)
+    config = with_body_model_of_data(config)
     if config.body.model != default:
         sys.stdout.write(f"body model of the data: {config.body.model}\n")
     data = open_data(config, SmilModel.open(config.body.model))
-    config, absent = fit_default_weights(config, data.presence_counts())
+    config, absent = weights_for_labels(config, data.presence_counts())
     if absent:
         sys.stdout.write(f"no labels in the data for the loss terms: {', '.join(absent)}\n")
     return config

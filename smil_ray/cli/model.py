@@ -93,7 +93,7 @@ def _check_ground_truth(arguments: argparse.Namespace) -> int:
     from smil_ray.data.dataset import SmilDataset
     from smil_ray.data.image_io import write_png
     from smil_ray.results.ground_truth import check_ground_truth, draw_alignment
-    from smil_ray.training.fit_body import body_model_of
+    from smil_ray.training.data_body_model import body_model_of
 
     model = SmilModel.open(arguments.model or body_model_of(arguments.data))
     dataset = SmilDataset.from_path(arguments.data, model=model)

@@ -48,7 +48,7 @@ def _rerun(arguments: argparse.Namespace) -> int:
     from smil_ray.orchestration.rerun import (
         agreement,
         changes,
-        find_origin,
+        find_original,
         rerun_config,
     )
     from smil_ray.orchestration.train.job import run_training
@@ -58,7 +58,7 @@ def _rerun(arguments: argparse.Namespace) -> int:
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     with tempfile.TemporaryDirectory(prefix="smil_ray_rerun_") as place:
-        origin = find_origin(arguments.first, Path(place), uri=arguments.uri)
+        origin = find_original(arguments.first, Path(place), uri=arguments.uri)
         overrides = list(arguments.set)
         if arguments.data is not None:
             overrides.append(f"data.path={json.dumps(str(arguments.data.absolute()))}")

@@ -31,6 +31,6 @@ class Stage(Settings):
         return value
 
 
-def words(meant: dict[bool, str]) -> BeforeValidator:
-    """Accept words without quotes that YAML 1.1 reads as booleans: yes, no, off."""
+def booleans_as_words(meant: dict[bool, str]) -> BeforeValidator:
+    """Accept booleans_as_words without quotes that YAML 1.1 reads as booleans: yes, no, off."""
     return BeforeValidator(lambda said: meant.get(said, said) if isinstance(said, bool) else said)

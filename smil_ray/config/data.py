@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from smil_ray.config.base import Fraction, NonNegative, Positive, Settings, words
+from smil_ray.config.base import Fraction, NonNegative, Positive, Settings, booleans_as_words
 from smil_ray.config.crop import CropConfig
 
 FeatureCacheMode = Literal["off", "auto", "fp32", "fp16", "bf16"]
@@ -48,7 +48,7 @@ class DataConfig(Settings):
     limit: Annotated[int, Field(ge=1)] | None = None
     crop: CropConfig = CropConfig()
     augment: AugmentConfig = AugmentConfig()
-    feature_cache: Annotated[FeatureCacheMode, words({False: "off"})] = "auto"
+    feature_cache: Annotated[FeatureCacheMode, booleans_as_words({False: "off"})] = "auto"
     feature_views: Annotated[int, Field(ge=0)] = 0
     feature_cache_dir: str | None = None
     feature_cache_limit_gb: Positive = 50.0

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from smil_ray.config.base import Positive, Settings, words
+from smil_ray.config.base import Positive, Settings, booleans_as_words
 from smil_ray.config.data import DataConfig
 from smil_ray.config.loss import LossConfig
 from smil_ray.config.model import BodyConfig, ModelConfig
@@ -19,7 +19,9 @@ class RunConfig(Settings):
     output_dir: str = "runs"
     num_workers: Annotated[int, Field(ge=1)] = 1
     cpus_per_worker: Positive = 1.0
-    use_gpu: Annotated[Literal["auto", "yes", "no"], words({True: "yes", False: "no"})] = "auto"
+    use_gpu: Annotated[
+        Literal["auto", "yes", "no"], booleans_as_words({True: "yes", False: "no"})
+    ] = "auto"
     max_failures: Annotated[int, Field(ge=0)] = 2
 
 

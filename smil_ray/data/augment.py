@@ -28,7 +28,7 @@ _SQUARE_PIXELS = 1e-4
 
 
 @dataclass(frozen=True)
-class Move:
+class SimilarityTransform:
     """A change of the picture: turned, scaled about the centre, then shifted.
 
     Attributes:
@@ -49,8 +49,8 @@ class Move:
 
     def points(self, points: Float[np.ndarray, "*axes 2"]) -> Float[np.ndarray, "*axes 2"]:
         """Return picture positions (fractions) after the change."""
-        moved = (points - 0.5) @ (self.scale * self.rotation).T + 0.5 + np.array(self.shift)
-        return moved.astype(np.asarray(points).dtype)
+        transformed = (points - 0.5) @ (self.scale * self.rotation).T + 0.5 + np.array(self.shift)
+        return transformed.astype(np.asarray(points).dtype)
 
     def picture(self, picture: UInt8[np.ndarray, "h w *channels"]) -> np.ndarray:
         """Return the changed picture, black where nothing was."""
@@ -63,17 +63,17 @@ class Move:
         return cv2.warpAffine(picture, affine, (size, size), flags=cv2.INTER_LINEAR)
 
 
-def moved(sample: Sample, move: Move) -> Sample:
+def transformed(sample: Sample, transform: SimilarityTransform) -> Sample:
     """Return a sample with its picture changed; the camera turns, zooms and shifts with it."""
     turn = np.eye(3, dtype=np.float32)
-    turn[:2, :2] = move.rotation
-    focal = sample.intrinsics[:2] * move.scale
-    centre = move.points(sample.intrinsics[2:])
-    points = move.points(sample.keypoints_2d)
+    turn[:2, :2] = transform.rotation
+    focal = sample.intrinsics[:2] * transform.scale
+    centre = transform.points(sample.intrinsics[2:])
+    points = transform.points(sample.keypoints_2d)
     return replace(
         sample,
-        image=move.picture(sample.image),
-        mask=None if sample.mask is None else move.picture(sample.mask),
+        image=transform.picture(sample.image),
+        mask=None if sample.mask is None else transform.picture(sample.mask),
         intrinsics=np.concatenate([focal, centre]).astype(np.float32),
         fov=float(np.degrees(2.0 * np.arctan(0.5 / focal[1]))),
         # Camera axes (x left, y up) turn like picture axes (x right, y down): both are negated.
@@ -152,12 +152,12 @@ class Augmenter:
         rng = np.random.default_rng([self.seed & 0xFFFFFFFF, epoch, name])
         if rng.random() < config.flip:
             sample = mirrored(sample, self.skeleton)
-        move = self._move(sample, rng)
-        if move != Move():
-            sample = moved(sample, move)
+        transform = self._random_transform(sample, rng)
+        if transform != SimilarityTransform():
+            sample = transformed(sample, transform)
         return replace(sample, image=recoloured(sample.image, config, rng))
 
-    def _move(self, sample: Sample, rng: np.random.Generator) -> Move:
+    def _random_transform(self, sample: Sample, rng: np.random.Generator) -> SimilarityTransform:
         config = self.config
         angle = np.radians(rng.uniform(-config.rotate_deg, config.rotate_deg))
         scale = 1.0 + rng.uniform(-config.zoom, config.zoom)
@@ -165,7 +165,7 @@ class Augmenter:
         fx, fy = sample.intrinsics[:2]
         if abs(fx - fy) > _SQUARE_PIXELS * abs(fy):
             angle = 0.0  # A turned picture of oblong pixels is not a pinhole camera's.
-        return Move(float(angle), float(scale), (float(shift[0]), float(shift[1])))
+        return SimilarityTransform(float(angle), float(scale), (float(shift[0]), float(shift[1])))
 
 
 class AugmentedView(Dataset):

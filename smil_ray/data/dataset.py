@@ -220,10 +220,10 @@ def _open_source(
         from smil_ray.data.replicant.folder import FolderSource
 
         return FolderSource(path, model or SmilModel.builtin(), size, crop)
-    from smil_ray.data.hdf5.predecessor import LegacySource, is_legacy
+    from smil_ray.data.hdf5.predecessor import PredecessorSource, is_predecessor_file
 
-    if is_legacy(path):
-        return LegacySource(path, model or SmilModel.builtin())
+    if is_predecessor_file(path):
+        return PredecessorSource(path, model or SmilModel.builtin())
     return Hdf5Source(path)
 
 

@@ -72,7 +72,7 @@ def _rebuild(reason: str, text: str) -> SampleError:
 
 @dataclass(frozen=True)
 class FilterOptions:
-    """Thresholds of `judge`; the defaults keep everything that is readable.
+    """Thresholds of `drop_reason`; the defaults keep everything that is readable.
 
     Attributes:
         silhouette_threshold: Least share of the picture that the silhouette covers, 0 to 1.
@@ -83,7 +83,7 @@ class FilterOptions:
     min_visible_keypoints: int = 0
 
 
-def judge(sample: Sample, options: FilterOptions) -> str | None:
+def drop_reason(sample: Sample, options: FilterOptions) -> str | None:
     """Return the reason to drop `sample`, a key of REASONS, or None to keep it.
 
     A missing mask never counts as low coverage.

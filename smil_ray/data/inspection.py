@@ -11,7 +11,7 @@ from smil_ray.core.batch import Sample
 from smil_ray.core.skeleton import Skeleton
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.data.filters import REASONS
-from smil_ray.data.hdf5.predecessor import is_legacy
+from smil_ray.data.hdf5.predecessor import is_predecessor_file
 from smil_ray.data.hdf5.reading import list_arrays
 from smil_ray.data.hdf5.store import read_drops
 from smil_ray.render.overlay import contact_sheet, draw_keypoints, draw_mask_edge
@@ -109,7 +109,7 @@ def _drops(path: Path | None, counts: dict[str, int]) -> list[str]:
 def _kind(path: Path) -> str:
     if path.is_dir():
         return "a replicAnt folder"
-    return "a file of the predecessor" if is_legacy(path) else "schema version 1"
+    return "a file of the predecessor" if is_predecessor_file(path) else "schema version 1"
 
 
 def _caption(sample: Sample) -> str:

@@ -6,7 +6,7 @@ from smil_ray.config import Config
 from smil_ray.losses.terms import TERM_LABELS
 
 
-def fit_default_weights(
+def weights_for_labels(
     config: Config, presence_counts: Mapping[str, int]
 ) -> tuple[Config, tuple[str, ...]]:
     """Return `config` without default terms whose label the data lacks, and those terms.

@@ -101,7 +101,7 @@ def cluster_resources() -> dict[str, float]:
     return dict(ray.cluster_resources())
 
 
-def note_node(run: RunDir) -> None:
+def record_node(run: RunDir) -> None:
     """Write into run.json on which node of the cluster the run trains now, after earlier ones."""
     if not ray.is_initialized():
         return

@@ -21,7 +21,7 @@ from smil_ray.orchestration.cluster import start_ray
 
 CHUNK = 16
 """Entries per task: about half a second of work at 1024 px."""
-WORTH_RAY = 300
+MIN_FOR_RAY = 300
 """With fewer entries than this, starting Ray takes longer than the work."""
 
 Examine = Callable[[Entry], EntryReport]
@@ -61,7 +61,7 @@ def examine_in_parallel(
     """
 
     def in_parallel(function: Examine, entries: Sequence[Entry]) -> Iterator[EntryReport]:
-        few = len(entries) < WORTH_RAY
+        few = len(entries) < MIN_FOR_RAY
         workers = num_workers or (1 if few else len(os.sched_getaffinity(0)))
         if workers == 1:
             yield from map(function, entries)

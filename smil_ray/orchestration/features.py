@@ -102,13 +102,13 @@ def _build(
     progress: Progress | None,
 ) -> int:
     address, workers = place
-    told = _Told(config, keys, progress)
+    report_progress = _ProgressCounter(config, keys, progress)
     if workers == 1 or (workers is None and _has_one_device(address)):
-        hooks = BuildHooks(progress=lambda *_: told())
+        hooks = BuildHooks(progress=lambda *_: report_progress())
         _ensure(parts, config, hooks, torch.cuda.is_available())
         return 1
     with start_ray(address):
-        return _build_on_ray(config, keys, workers, told)
+        return _build_on_ray(config, keys, workers, report_progress)
 
 
 def _has_one_device(address: str | None) -> bool:
@@ -120,7 +120,10 @@ def _has_one_device(address: str | None) -> bool:
 
 
 def _build_on_ray(
-    config: Config, keys: tuple[FeatureKey, ...], workers: int | None, told: "_Told"
+    config: Config,
+    keys: tuple[FeatureKey, ...],
+    workers: int | None,
+    report_progress: "_ProgressCounter",
 ) -> int:
     have = cluster_resources()
     gpus, cpus = int(have.get("GPU", 0)), int(have.get("CPU", 1))
@@ -133,7 +136,7 @@ def _build_on_ray(
     waiting = [task.remote(config, number * step, options["num_cpus"]) for number in range(count)]
     while waiting:
         ready, waiting = ray.wait(waiting, num_returns=1, timeout=POLL_S)
-        told()
+        report_progress()
         for finished in ready:
             _check(finished)
     root = cache_root(config.data.feature_cache_dir)
@@ -190,7 +193,7 @@ def _check(task: Any) -> None:
         raise
 
 
-class _Told:
+class _ProgressCounter:
     """Says how many rows there are, counting files: several processes write them."""
 
     def __init__(

@@ -19,7 +19,7 @@ SETTINGS = "setting "
 
 
 @dataclass(frozen=True)
-class Origin:
+class OriginalRun:
     """The run that is repeated.
 
     Attributes:
@@ -72,7 +72,7 @@ class Agreement:
         )
 
 
-def find_origin(what: str, place: Path, *, uri: str | None = None) -> Origin:
+def find_original(what: str, place: Path, *, uri: str | None = None) -> OriginalRun:
     """Return the run that is meant by a run folder or by an identifier on the tracking server.
 
     Args:
@@ -85,13 +85,13 @@ def find_origin(what: str, place: Path, *, uri: str | None = None) -> Origin:
         TrackingError: The server is away, or has no such run.
     """
     if Path(what).is_dir():
-        origin = Origin(what, RunDir.open(what).path)
+        origin = OriginalRun(what, RunDir.open(what).path)
     else:
         from smil_ray.tracking.tracker import Tracker  # mlflow takes a second to import
         from smil_ray.tracking.tracker_runs import fetch_run
 
         tracker = Tracker.from_config(TrackingConfig(uri=uri))
-        origin = Origin(what, fetch_run(tracker, what, place))
+        origin = OriginalRun(what, fetch_run(tracker, what, place))
     if origin.facts.get("kind") == "sweep":
         raise ConfigError(
             f"{what} is a sweep",
@@ -101,7 +101,7 @@ def find_origin(what: str, place: Path, *, uri: str | None = None) -> Origin:
     return origin
 
 
-def rerun_config(origin: Origin, overrides: Sequence[str], output: Path | None) -> Config:
+def rerun_config(origin: OriginalRun, overrides: Sequence[str], output: Path | None) -> Config:
     """Return the configuration of the new run: the first one's under the overrides.
 
     Raises:
@@ -111,7 +111,7 @@ def rerun_config(origin: Origin, overrides: Sequence[str], output: Path | None) 
     return load_config(origin.folder / "config.yaml", [*overrides, *places])
 
 
-def changes(origin: Origin, config: Config) -> list[Change]:
+def changes(origin: OriginalRun, config: Config) -> list[Change]:
     """Return what is not as it was: settings, data, body model, code, packages, device.
 
     Raises:

@@ -17,14 +17,14 @@ import torch
 from ray.exceptions import RayTaskError
 from threadpoolctl import threadpool_limits
 
-from smil_ray.data.synthetic.animal import Studio
+from smil_ray.data.synthetic.animal import RenderBody
 from smil_ray.data.synthetic.samples import SynthOptions, batch_file, render_sample
 from smil_ray.errors import ConfigError, DataError, SmilRayError
 from smil_ray.orchestration.cluster import start_ray
 
 CHUNK = 16
 """Samples per task: half a second of work or so, which keeps progress smooth and overhead low."""
-WORTH_RAY = 100
+MIN_FOR_RAY = 100
 """With fewer samples than this, starting Ray takes longer than the work."""
 RECORD = ".smil_ray_synth.json"
 """Hidden file with the options of the data set, so that another run cannot mix with it."""
@@ -80,7 +80,7 @@ def synthesize(
     chunks = [missing[at : at + CHUNK] for at in range(0, len(missing), CHUNK)]
     finished = kept
     if num_workers is None:
-        num_workers = 1 if len(missing) < WORTH_RAY else len(os.sched_getaffinity(0))
+        num_workers = 1 if len(missing) < MIN_FOR_RAY else len(os.sched_getaffinity(0))
     for count in _run(out, options, chunks, min(num_workers, len(chunks)), address):
         finished += count
         if progress is not None:
@@ -120,18 +120,18 @@ def _result(task: Any) -> int:
 
 
 def _write_chunk(out: Path, options: SynthOptions, indices: list[int]) -> int:
-    studio = _studio(options.model)
+    render_body = _render_body(options.model)
     with _one_thread():
         for index in indices:
-            for name, content in render_sample(studio, options, index).named().items():
+            for name, content in render_sample(render_body, options, index).named().items():
                 _write(out / name, content)
     return len(indices)
 
 
 @lru_cache(maxsize=1)
-def _studio(model: str) -> Studio:
+def _render_body(model: str) -> RenderBody:
     """One body model per process."""
-    return Studio.open(model)
+    return RenderBody.open(model)
 
 
 @contextmanager
@@ -152,7 +152,7 @@ def _claim(out: Path, options: SynthOptions) -> None:
     """Write the options into the folder, or check that it was started with the same ones."""
     record = out / RECORD
     facts = options.model_dump(mode="json") | {
-        "model_hash": _studio(options.model).model.content_hash
+        "model_hash": _render_body(options.model).model.content_hash
     }
     wanted = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
     try:

@@ -86,7 +86,7 @@ def assemble_beside(first: Parts, config: Config) -> Parts:
 
     Args:
         first: The parts of the run beside it.
-        config: May differ from that run's only as `packs.stream_of` allows.
+        config: May differ from that run's only as `packs.stream_key` allows.
 
     Raises:
         ConfigError: See `assemble`.

@@ -85,8 +85,8 @@ def reproducible(deterministic: bool) -> Iterator[None]:
 def _drive(steps: Steps, stream: BatchStream) -> FitResult:
     """Hand a run the batches that it asks for."""
     try:
-        want = next(steps)
+        request = next(steps)
         while True:
-            want = steps.send(stream.take(want))
+            request = steps.send(stream.take(request))
     except StopIteration as end:
         return end.value

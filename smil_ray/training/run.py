@@ -12,21 +12,21 @@ from smil_ray.config import Config
 from smil_ray.core.batch import Batch
 from smil_ray.errors import ConfigError
 from smil_ray.losses.curriculum import learning_rate_at
-from smil_ray.training.batches.stream import BatchCounts, Delivery, Want
+from smil_ray.training.batches.stream import BatchCounts, BatchReply, BatchRequest
 from smil_ray.training.checkpoint.files import Checkpoint
 from smil_ray.training.checkpoint.saving import Saver
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import EpochReport, FitResult, Hooks
 from smil_ray.training.state import TrainingState
 from smil_ray.training.step import Stepper
-from smil_ray.training.throughput import Pace
+from smil_ray.training.throughput import Throughput
 from smil_ray.training.validation.validate import fixed_predictions, validation
 from smil_ray.training.world import World
 
-ASKED = "asked to stop; resume to go on"
+STOPPED_ON_REQUEST = "asked to stop; resume to go on"
 
-Steps = Generator[Want, Delivery, FitResult]
-"""A run under way: it yields what it wants and ends with how it ended."""
+Steps = Generator[BatchRequest, BatchReply, FitResult]
+"""A run under way: it yields requests for batches and returns how it ended."""
 
 
 def last_epoch(config: Config) -> int:
@@ -62,7 +62,7 @@ class TrainingRun:
         self.stepper = Stepper(self.state, parts.objective, config)
         self.saver = Saver(self.state, parts, config, folder / "checkpoints")
         self.batches = batches
-        self.pace = Pace(world.device)
+        self.throughput = Throughput(world.device)
         self.metrics: dict[str, float] = {}
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -79,40 +79,40 @@ class TrainingRun:
             ConfigError: The selection metric is not one that validation gives.
         """
         position, epochs = self.state.position, last_epoch(self.config)
-        status, reason = "finished", self._tired()
+        status, reason = "finished", self._early_stopping_reason()
         while position.epoch < epochs and reason is None:
             is_whole = yield from self._train_epoch()
-            reason = (yield from self._finish_epoch()) if is_whole else ASKED
-        if reason == ASKED:
+            reason = (yield from self._finish_epoch()) if is_whole else STOPPED_ON_REQUEST
+        if reason == STOPPED_ON_REQUEST:
             status = "stopped"
         return FitResult(status, reason, position.epoch, position.step, self.metrics)
 
-    def _train_epoch(self) -> Generator[Want, Delivery, bool]:
+    def _train_epoch(self) -> Generator[BatchRequest, BatchReply, bool]:
         """Train on the rest of the current epoch; false if asked to stop before its end."""
         state, position = self.state, self.state.position
         state.start_epoch(position.epoch)
-        self.pace.restart()
+        self.throughput.restart()
         while group := (yield from self._next_group()):
             epoch = self._epoch_now()
             rate = learning_rate_at(self.config.optim, epoch, self.config.train.epochs)
             position.batch += len(group)
             self._log(self.stepper.take(group, epoch, rate))
-            self.pace.count(sum(batch.size for batch in group) * state.world.size)
+            self.throughput.count(sum(batch.size for batch in group) * state.world.size)
             self._show_progress()
             if position.batch < self.batches.train and self._pause():
                 return False
         self._log(self.stepper.drain())
         return True
 
-    def _next_group(self) -> Generator[Want, Delivery, list[Batch]]:
+    def _next_group(self) -> Generator[BatchRequest, BatchReply, list[Batch]]:
         """Return the batches of the next optimiser step, none at the end of the epoch."""
         first = self.state.position.batch
         last = min(first + self.config.optim.accumulate, self.batches.train)
         group = []
         for number in range(first, last):
-            self.pace.pause()
-            batch, waited = yield Want(self.state.position.epoch, "0_train", number)
-            self.pace.resume(waited)
+            self.throughput.pause()
+            batch, waited = yield BatchRequest(self.state.position.epoch, "0_train", number)
+            self.throughput.resume(waited)
             group.append(batch.to(self.state.world.device))
         return group
 
@@ -125,16 +125,16 @@ class TrainingRun:
             self.saver.save(None)
         return stop
 
-    def _finish_epoch(self) -> Generator[Want, Delivery, str | None]:
+    def _finish_epoch(self) -> Generator[BatchRequest, BatchReply, str | None]:
         """Validate, report and save; return why the run ends early, None to go on."""
         position, train = self.state.position, self.config.train
         means = {
             f"train/epoch/{name}": total / position.loss_steps
             for name, total in position.loss_sums.items()
         }
-        pace = self.pace.epoch_metrics()
+        throughput = self.throughput.epoch_metrics()
         metrics = yield from validation(self.state, self.parts, self.config, self.batches.val)
-        self.metrics = metrics | means | pace
+        self.metrics = metrics | means | throughput
         value = self._select_value(metrics)
         is_best = value is not None and self._is_better(value)
         position.best = value if is_best else position.best
@@ -143,7 +143,7 @@ class TrainingRun:
         self.hooks.log(position.step, float(position.epoch), self.metrics)
         self.hooks.flush()
         stop, overdue = self.state.world.any(self.hooks.stop(), self.saver.is_overdue())
-        tired = self._tired()
+        tired = self._early_stopping_reason()
         last = position.epoch == last_epoch(self.config) or tired is not None
         if last or position.epoch % train.overlay_every_epochs == 0:
             self._draw()
@@ -152,9 +152,9 @@ class TrainingRun:
         if due or last or stop or overdue:
             path = self.saver.save(value, self.metrics)
         self.hooks.report(EpochReport(position.epoch, position.step, self.metrics, path, is_best))
-        return ASKED if stop and not last else tired
+        return STOPPED_ON_REQUEST if stop and not last else tired
 
-    def _tired(self) -> str | None:
+    def _early_stopping_reason(self) -> str | None:
         """Return why early stopping ends the run, None if it does not."""
         train = self.config.train
         patience = train.early_stopping_patience
@@ -193,15 +193,15 @@ class TrainingRun:
             position.loss_steps += 1
             named = {f"train/{name}": value for name, value in values.items()}
             self.hooks.log(step, self._epoch_now(), named)
-            self.pace.losses = {n[5:]: v for n, v in values.items() if n.startswith("loss/")}
+            self.throughput.losses = {n[5:]: v for n, v in values.items() if n.startswith("loss/")}
 
     def _epoch_now(self) -> float:
         position = self.state.position
         return position.epoch + position.batch / self.batches.train
 
     def _show_progress(self) -> None:
-        if self.pace.is_due():
+        if self.throughput.is_due():
             per_epoch = math.ceil(self.batches.train / self.config.optim.accumulate)
             self.hooks.progress(
-                self.pace.progress(self.state.position, self.config.train.epochs, per_epoch)
+                self.throughput.progress(self.state.position, self.config.train.epochs, per_epoch)
             )

@@ -15,7 +15,7 @@ RSS_PER_GIB = 2**30 if sys.platform == "darwin" else 2**20
 """Units of `ru_maxrss` in a GiB: bytes on macOS, KiB elsewhere."""
 
 
-class Pace:
+class Throughput:
     """Counts steps, samples and waiting time of one run since its epoch began."""
 
     def __init__(self, device: torch.device) -> None:

@@ -13,7 +13,13 @@ from smil_ray.config import AugmentConfig
 from smil_ray.core.batch import Sample, collate
 from smil_ray.core.params import SmilParams
 from smil_ray.core.rotations import axis_angle_to_matrix
-from smil_ray.data.augment import AugmentedView, Augmenter, Move, mirrored, moved
+from smil_ray.data.augment import (
+    AugmentedView,
+    Augmenter,
+    SimilarityTransform,
+    mirrored,
+    transformed,
+)
 from smil_ray.data.replicant.coordinates import project
 from tests.data.hdf5.hdf5_samples import make_sample
 
@@ -104,15 +110,23 @@ def test_mirror_swaps_left_and_right_joints_in_the_picture(model: SmilModel) -> 
 
 @pytest.mark.parametrize(
     "move",
-    [Move(angle=0.5), Move(scale=1.4), Move(scale=0.8), Move(shift=(0.1, -0.2)), Move(1.0, 1.2)],
+    [
+        SimilarityTransform(angle=0.5),
+        SimilarityTransform(scale=1.4),
+        SimilarityTransform(scale=0.8),
+        SimilarityTransform(shift=(0.1, -0.2)),
+        SimilarityTransform(1.0, 1.2),
+    ],
 )
-def test_move_carries_pixels_where_it_carries_points(model: SmilModel, move: Move) -> None:
+def test_move_carries_pixels_where_it_carries_points(
+    model: SmilModel, move: SimilarityTransform
+) -> None:
     sample = animal(model, 5)
     rows, columns = np.mgrid[:SIZE, :SIZE]
     spot = np.array([0.45, 0.55])
     distance = np.hypot((columns + 0.5) / SIZE - spot[0], (rows + 0.5) / SIZE - spot[1])
     mask = np.round(255 * np.exp(-((distance / 0.06) ** 2))).astype(np.uint8)
-    after = moved(replace(sample, mask=mask), move).mask
+    after = transformed(replace(sample, mask=mask), move).mask
     assert after is not None
     weights = after.astype(float) / after.sum()
     centre = [(weights * (columns + 0.5)).sum() / SIZE, (weights * (rows + 0.5)).sum() / SIZE]
@@ -137,7 +151,7 @@ def test_shift_moves_pictures_by_up_to_its_share_of_the_side(model: SmilModel) -
 
 def test_joint_that_leaves_the_frame_is_not_visible(model: SmilModel) -> None:
     sample = animal(model, 6)
-    after = moved(sample, Move(shift=(0.9, 0.0)))
+    after = transformed(sample, SimilarityTransform(shift=(0.9, 0.0)))
     outside = (after.keypoints_2d[:, 0] >= 1.0) | (after.keypoints_2d[:, 0] < 0.0)
     assert outside.any()
     assert not after.keypoint_visibility[outside].any()
@@ -162,7 +176,7 @@ def test_absent_labels_stay_absent(model: SmilModel) -> None:
         for name in ("global_rot", "joint_rot", "trans", "keypoints_3d")
     }
     sample = replace(animal(model, 9), mask=None, present=frozenset({"camera"}), **blank)
-    after = mirrored(moved(sample, Move(0.3, 1.1)), model.skeleton)
+    after = mirrored(transformed(sample, SimilarityTransform(0.3, 1.1)), model.skeleton)
     assert after.mask is None
     for name in blank:
         assert np.isnan(getattr(after, name)).all(), name

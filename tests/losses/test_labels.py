@@ -5,7 +5,7 @@ import pytest
 from smil_ray.config import Config
 from smil_ray.config.reading import config_from_dict, load_config
 from smil_ray.core.batch import LABELS
-from smil_ray.losses.labels import fit_default_weights
+from smil_ray.losses.labels import weights_for_labels
 
 DEFAULTS = Config().loss.base_weights
 
@@ -15,13 +15,13 @@ def counts(*absent: str) -> dict[str, int]:
 
 
 def test_complete_data_keep_every_default() -> None:
-    config, absent = fit_default_weights(Config(), counts())
+    config, absent = weights_for_labels(Config(), counts())
     assert absent == ()
     assert config.loss.base_weights == DEFAULTS
 
 
 def test_terms_without_labels_are_left_out_and_named() -> None:
-    config, absent = fit_default_weights(Config(), counts("global_rot", "joint_rot", "betas"))
+    config, absent = weights_for_labels(Config(), counts("global_rot", "joint_rot", "betas"))
     assert set(absent) == {"global_rot", "joint_rot", "betas"}
     left = {term: weight for term, weight in DEFAULTS.items() if term not in absent}
     assert config.loss.base_weights == left
@@ -29,14 +29,14 @@ def test_terms_without_labels_are_left_out_and_named() -> None:
 
 def test_other_settings_stay() -> None:
     given = {"loss": {"ignored_joints": ["b_a_5"], "normalise": False}, "train": {"epochs": 3}}
-    config, absent = fit_default_weights(config_from_dict(given), counts("betas"))
+    config, absent = weights_for_labels(config_from_dict(given), counts("betas"))
     assert absent == ("betas",)
     assert (config.loss.ignored_joints, config.loss.normalise) == (("b_a_5",), False)
     assert config.train.epochs == 3
 
 
 def test_unmentioned_labels_count_as_absent() -> None:
-    _, absent = fit_default_weights(Config(), {"keypoints_2d": 3})
+    _, absent = weights_for_labels(Config(), {"keypoints_2d": 3})
     assert "keypoint_2d" not in absent
     assert {"keypoint_3d", "global_rot", "fov"} <= set(absent)
 
@@ -44,5 +44,5 @@ def test_unmentioned_labels_count_as_absent() -> None:
 @pytest.mark.parametrize("override", ["loss.base_weights={betas: 1.0}", "loss.base_weights.fov=0"])
 def test_written_weights_are_left_alone(override: str) -> None:
     given = load_config(None, [override])
-    config, absent = fit_default_weights(given, counts("betas"))
+    config, absent = weights_for_labels(given, counts("betas"))
     assert (config, absent) == (given, ())

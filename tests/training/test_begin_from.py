@@ -9,7 +9,7 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.errors import CheckpointError
 from smil_ray.training.assemble import assemble
-from smil_ray.training.checkpoint.copy import begin_from
+from smil_ray.training.checkpoint.copy import copy_newest_checkpoint
 from smil_ray.training.checkpoint.files import Checkpoint, load_checkpoint, read_meta
 from smil_ray.training.checkpoint.folder import best_entry, last_entry, load_newest
 from smil_ray.training.loop import fit
@@ -56,7 +56,7 @@ def test_run_ends_at_its_stop_epoch_and_goes_on_as_an_uninterrupted_one(
 
 def test_run_that_begins_from_another_goes_on_as_that_one(run, tmp_path: Path) -> None:
     run("parent", config(stop_epoch=2))
-    begin_from(tmp_path / "parent" / "checkpoints", tmp_path / "child" / "checkpoints")
+    copy_newest_checkpoint(tmp_path / "parent" / "checkpoints", tmp_path / "child" / "checkpoints")
     assert run("child", config()).epoch == 3
     run("parent", config())
     parent, child = newest(tmp_path / "parent").weights, newest(tmp_path / "child").weights
@@ -66,7 +66,7 @@ def test_run_that_begins_from_another_goes_on_as_that_one(run, tmp_path: Path) -
 def test_copied_checkpoint_is_never_the_best_of_the_new_run(run, tmp_path: Path) -> None:
     run("parent", config(stop_epoch=1))
     parent, child = tmp_path / "parent" / "checkpoints", tmp_path / "child" / "checkpoints"
-    copied = begin_from(parent, child)
+    copied = copy_newest_checkpoint(parent, child)
     assert best_entry(parent, "min") is not None
     assert best_entry(child, "min") is None
     source = last_entry(parent)
@@ -79,18 +79,18 @@ def test_run_with_checkpoints_of_its_own_stays_as_it_is(run, tmp_path: Path) -> 
     run("parent", config(stop_epoch=2))
     run("child", config(stop_epoch=1))
     checkpoints = tmp_path / "child" / "checkpoints"
-    own = begin_from(tmp_path / "parent" / "checkpoints", checkpoints)
+    own = copy_newest_checkpoint(tmp_path / "parent" / "checkpoints", checkpoints)
     assert own.name == "epoch_0001"
     assert [path.name for path in checkpoints.glob("epoch_*")] == ["epoch_0001"]
 
 
 def test_parent_without_checkpoints_and_an_unwritable_place_are_named(run, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no checkpoint to go on from"):
-        begin_from(tmp_path / "nobody", tmp_path / "child")
+        copy_newest_checkpoint(tmp_path / "nobody", tmp_path / "child")
     run("parent", config(stop_epoch=1))
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(CheckpointError, match="cannot be written"):
-        begin_from(tmp_path / "parent" / "checkpoints", tmp_path / "file")
+        copy_newest_checkpoint(tmp_path / "parent" / "checkpoints", tmp_path / "file")
 
 
 def test_weight_decay_of_the_configuration_holds_after_a_restart(

@@ -162,7 +162,7 @@ class _Work:
         self._key = key
         self._make = make
         self._hooks = hooks
-        self._told = 0.0
+        self._reported_at = 0.0
 
     def is_done(self, number: int) -> bool:
         return shard_path(self._folder, number).is_file()
@@ -179,16 +179,16 @@ class _Work:
                     write_shard(path, self._make(self._key.shards[number], self._between))
         except Timeout:
             return
-        self._tell()
+        self._report_progress()
 
     def _between(self) -> None:
         if self._hooks.stop():
             raise BuildStoppedError
-        if time.monotonic() - self._told >= 1.0:
-            self._tell()
+        if time.monotonic() - self._reported_at >= 1.0:
+            self._report_progress()
 
-    def _tell(self) -> None:
-        self._told = time.monotonic()
+    def _report_progress(self) -> None:
+        self._reported_at = time.monotonic()
         shards = self._key.shards
         done = sum(len(rows) for number, rows in enumerate(shards) if self.is_done(number))
         self._hooks.progress(done, self._key.rows)

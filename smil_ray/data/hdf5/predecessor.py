@@ -37,7 +37,7 @@ UNITS_PER_CM = 0.1
 _FIELDS = ("global_rot", "joint_rot", "betas", "trans", "fov", "cam_rot", "cam_trans")
 
 
-def is_legacy(path: Path) -> bool:
+def is_predecessor_file(path: Path) -> bool:
     """Return whether `path` is a single-view HDF5 file of the predecessor.
 
     Raises:
@@ -49,7 +49,7 @@ def is_legacy(path: Path) -> bool:
         return foreign and "images/rgb_jpeg" in file
 
 
-class LegacySource:
+class PredecessorSource:
     """Samples of a predecessor's file; see `dataset_source.SampleSource`.
 
     Each process opens the file for itself when it first reads an image.

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from numpy.random import Generator
 
 from smil_ray.data.synthetic._background import draw_background, draw_occluders
-from smil_ray.data.synthetic.animal import PosedAnimal, Studio
+from smil_ray.data.synthetic.animal import PosedAnimal, RenderBody
 from smil_ray.data.synthetic.annotations import CameraTruth
 from smil_ray.data.synthetic.scene import LightDraw, draw_light
 from smil_ray.render.rasterize import hard_mask, rasterize
@@ -18,7 +18,7 @@ from smil_ray.render.shading import Shading, render_rgb
 def paint(
     look_rng: Generator,
     clutter_rng: Generator,
-    studio: Studio,
+    render_body: RenderBody,
     animals: list[PosedAnimal],
     camera: CameraTruth,
     occlusion: float,
@@ -29,7 +29,7 @@ def paint(
     Args:
         look_rng: Randomness of the light.
         clutter_rng: Randomness of what is behind and in front.
-        studio: The body model.
+        render_body: The body model.
         animals: In the order of their ids 1, 2, ...
         camera: Size, place and direction.
         occlusion: Probability that something lies in front of the first animal.
@@ -38,8 +38,8 @@ def paint(
     size = camera.size
     light = draw_light(look_rng)
     vertices = np.concatenate([animal.vertices for animal in animals])
-    n_verts, n_faces = len(studio.template), len(studio.faces)
-    faces = np.concatenate([studio.faces + n_verts * k for k in range(len(animals))])
+    n_verts, n_faces = len(render_body.template), len(render_body.faces)
+    faces = np.concatenate([render_body.faces + n_verts * k for k in range(len(animals))])
     picture = draw_background(clutter_rng, size, clutter)
     if clutter_rng.random() < 0.7:
         picture = _shadowed(picture, vertices, faces, camera, light)

@@ -21,14 +21,14 @@ from smil_ray.data.synthetic.scene import Anatomy, AnimalDraw, default_limits
 
 
 @dataclass(frozen=True)
-class Studio:
+class RenderBody:
     """A body model in float64 and what rendering needs of it, prepared once per process."""
 
     model: SmilModel
 
     @classmethod
-    def open(cls, model: str) -> "Studio":
-        """Return the studio of `builtin` or a model file."""
+    def open(cls, model: str) -> "RenderBody":
+        """Return the render body of `builtin` or a model file."""
         return cls(SmilModel.open(model).to(dtype=torch.float64))
 
     @cached_property
@@ -76,9 +76,9 @@ class PosedAnimal:
     colors: Float[np.ndarray, "n_verts 3"]
 
 
-def pose_animal(studio: Studio, draw: AnimalDraw, look_rng: Generator) -> PosedAnimal:
+def pose_animal(render_body: RenderBody, draw: AnimalDraw, look_rng: Generator) -> PosedAnimal:
     """Return a drawn animal posed in float64, with what the annotation says of its bones."""
-    model = studio.model
+    model = render_body.model
     row = {name: torch.from_numpy(value)[None] for name, value in vars(draw).items()}
     zeros = torch.zeros(1, model.n_joints, 3, dtype=torch.float64)
     scales, shifts = model.scaledirs, model.transdirs
@@ -115,5 +115,5 @@ def pose_animal(studio: Studio, draw: AnimalDraw, look_rng: Generator) -> PosedA
         scale_weights=draw.scale_weights,
         trans_weights=draw.trans_weights,
     )
-    colors = draw_coat(look_rng, studio.template, studio.part)
+    colors = draw_coat(look_rng, render_body.template, render_body.part)
     return PosedAnimal(truth, body.skin()[0].numpy(), colors)

@@ -24,7 +24,7 @@ from scipy.spatial.transform import Rotation
 from smil_ray.config import Settings
 from smil_ray.data.synthetic._appearance import apply_camera
 from smil_ray.data.synthetic._picture import paint
-from smil_ray.data.synthetic.animal import PosedAnimal, Studio, pose_animal
+from smil_ray.data.synthetic.animal import PosedAnimal, RenderBody, pose_animal
 from smil_ray.data.synthetic.annotations import CameraTruth, batch_data, iteration_data
 from smil_ray.data.synthetic.scene import (
     FILL_RANGE,
@@ -136,14 +136,14 @@ class SampleFiles:
         }
 
 
-def render_sample(studio: Studio, options: SynthOptions, index: int) -> SampleFiles:
+def render_sample(render_body: RenderBody, options: SynthOptions, index: int) -> SampleFiles:
     """Return the files of sample `index`; a pure function of its arguments."""
     # Separate streams: more clutter does not change the animal's pose, nor the pose the light.
     streams = SeedSequence([options.seed, index]).spawn(4)
     scene_rng, look_rng, clutter_rng, camera_rng = map(np.random.default_rng, streams)
-    animals, camera = draw_scene(scene_rng, look_rng, studio, options)
+    animals, camera = draw_scene(scene_rng, look_rng, render_body, options)
     picture, ids = paint(
-        look_rng, clutter_rng, studio, animals, camera, options.occlusion, options.clutter
+        look_rng, clutter_rng, render_body, animals, camera, options.occlusion, options.clutter
     )
     picture = apply_camera(
         camera_rng, picture, motion_blur=options.motion_blur, noise=options.noise
@@ -170,11 +170,11 @@ def batch_file(options: SynthOptions) -> tuple[str, bytes]:
 
 
 def draw_scene(
-    scene_rng: Generator, look_rng: Generator, studio: Studio, options: SynthOptions
+    scene_rng: Generator, look_rng: Generator, render_body: RenderBody, options: SynthOptions
 ) -> tuple[list[PosedAnimal], CameraTruth]:
     """Return animals and a camera that frames the first; none is too near the lens."""
-    first = draw_animal(scene_rng, studio.anatomy, pose_range=options.pose_range)
-    animals = [pose_animal(studio, first, look_rng)]
+    first = draw_animal(scene_rng, render_body.anatomy, pose_range=options.pose_range)
+    animals = [pose_animal(render_body, first, look_rng)]
     camera = draw_camera(
         scene_rng,
         animals[0].vertices,
@@ -191,8 +191,10 @@ def draw_scene(
     for _ in range(_MAX_ATTEMPTS * (wanted - 1)):
         if len(animals) == wanted:
             break
-        drawn = draw_animal(scene_rng, studio.anatomy, beside=first, pose_range=options.pose_range)
-        other = pose_animal(studio, drawn, look_rng)
+        drawn = draw_animal(
+            scene_rng, render_body.anatomy, beside=first, pose_range=options.pose_range
+        )
+        other = pose_animal(render_body, drawn, look_rng)
         if camera.to_camera(other.vertices)[:, 2].min() > NEAREST:
             animals.append(other)
     return animals, camera

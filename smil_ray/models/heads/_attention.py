@@ -1,11 +1,11 @@
 """Attention of a few queries to many tokens, in the cheaper of two equal ways.
 
-*Spread*: keys and values of every token are computed, once for all rounds: 2 T c d products for T
-tokens of width c and queries of width d, and that or twice that again backwards. *Absorbed*: the
-scores q . (W k) are (W^T q) . k, so the key's matrix can be applied to the few queries instead of
-the many tokens, and the value's to the few sums instead of the tokens (DeepSeek-AI 2024,
-"DeepSeek-V2", section 2.1.2): 2 T c products for each query, head and round, and no keys or values
-in memory.
+*ProjectedTokens*: keys and values of every token are computed, once for all rounds: 2 T c d
+products for T tokens of width c and queries of width d, and that or twice that again backwards.
+*AbsorbedProjection*: the scores q . (W k) are (W^T q) . k, so the key's matrix can be applied to
+the few queries instead of the many tokens, and the value's to the few sums instead of the tokens
+(DeepSeek-AI 2024, "DeepSeek-V2", section 2.1.2): 2 T c products for each query, head and round,
+and no keys or values in memory.
 """
 
 from typing import NamedTuple
@@ -19,14 +19,14 @@ HEAD_WIDTH = 64
 """A head has no more channels than this, as in HMR 2.0 (Goel et al. 2023)."""
 
 
-class Spread(NamedTuple):
+class ProjectedTokens(NamedTuple):
     """Keys and values of tokens, by head."""
 
     key: Float[Tensor, "batch h t e"]
     value: Float[Tensor, "batch h t e"]
 
 
-class Absorbed(NamedTuple):
+class AbsorbedProjection(NamedTuple):
     """Tokens themselves, and what takes queries (h, n, e) to them and sums (h, n, c) back."""
 
     seen: Float[Tensor, "batch t c"]
@@ -34,7 +34,7 @@ class Absorbed(NamedTuple):
     value: Reused
 
 
-Memory = Spread | Absorbed
+Memory = ProjectedTokens | AbsorbedProjection
 """What queries look at."""
 
 
@@ -73,22 +73,22 @@ class Attention(nn.Module):
         if self.is_absorbed:
             key = self.key.weight.unflatten(0, (self.num_heads, -1))
             value = self.value.weight.unflatten(0, (self.num_heads, -1)).mT
-            return Absorbed(seen, Reused(key, self.rounds), Reused(value, self.rounds))
-        return Spread(self._heads(self.key(seen)), self._heads(self.value(seen)))
+            return AbsorbedProjection(seen, Reused(key, self.rounds), Reused(value, self.rounds))
+        return ProjectedTokens(self._heads(self.key(seen)), self._heads(self.value(seen)))
 
     def forward(
         self, queries: Float[Tensor, "batch q d"], memory: Memory
     ) -> Float[Tensor, "batch q d"]:
         """Return what each query finds in `memory`."""
         asked = self._heads(self.query(queries))
-        if isinstance(memory, Absorbed):
+        if isinstance(memory, AbsorbedProjection):
             found = self._absorbed(asked, memory)
         else:
             found = nn.functional.scaled_dot_product_attention(asked, *memory)
         return self.output(found.transpose(1, 2).flatten(2))
 
     def _absorbed(
-        self, asked: Float[Tensor, "batch h q e"], memory: Absorbed
+        self, asked: Float[Tensor, "batch h q e"], memory: AbsorbedProjection
     ) -> Float[Tensor, "batch h q e"]:
         """Return the weighted sums of values; nothing of the size of keys or values is made."""
         asked = _by_head(asked * asked.shape[-1] ** -0.5, memory.key)

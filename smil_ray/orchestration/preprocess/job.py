@@ -64,7 +64,7 @@ class PreprocessReport:
 
 
 @dataclass
-class _Tally:
+class _Counts:
     """Counts while shards come in."""
 
     total: int
@@ -122,7 +122,7 @@ def preprocess(
     if options.resume and not parts.path.exists() and _is_result_of(output, key):
         return _report(output, total, total, perf_counter() - start)
     parts.prepare(settings, resume=options.resume)
-    tally = _Tally(total, parts.finished(shards))
+    tally = _Counts(total, parts.finished(shards))
     resumed = tally.done
     missing = [shard for shard in shards if shard.index not in tally.manifests]
     _check_errors(tally, options)
@@ -187,7 +187,7 @@ def _entry(fields: dict[str, Any]) -> Entry:
     return Entry(**{**fields, **found})
 
 
-def _check_errors(tally: _Tally, options: PreprocessOptions) -> None:
+def _check_errors(tally: _Counts, options: PreprocessOptions) -> None:
     if tally.errors > options.max_error_fraction * tally.total:
         raise DataError(
             f"preprocess: {tally.errors} of {tally.total} entries cannot be read",
@@ -197,7 +197,7 @@ def _check_errors(tally: _Tally, options: PreprocessOptions) -> None:
         )
 
 
-def _check_something_is_left(tally: _Tally, inputs: Sequence[Path]) -> None:
+def _check_something_is_left(tally: _Counts, inputs: Sequence[Path]) -> None:
     if tally.kept == 0:
         raise DataError(
             f"preprocess: no sample of {', '.join(map(str, inputs))} is left",

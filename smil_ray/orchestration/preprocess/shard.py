@@ -10,7 +10,7 @@ import cv2
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Sample
-from smil_ray.data.filters import FilterOptions, SampleError, judge
+from smil_ray.data.filters import FilterOptions, SampleError, drop_reason
 from smil_ray.data.hdf5.files import write_bytes
 from smil_ray.data.hdf5.merge import StoreSize, write_shard
 from smil_ray.data.hdf5.schema import Drop, StoreInfo
@@ -101,7 +101,7 @@ def read_entries(
         for note in result.notes:
             notes[note] = notes.get(note, 0) + 1
         for sample in result.samples:
-            reason = judge(sample, filters)
+            reason = drop_reason(sample, filters)
             if reason is None:
                 samples.append(sample)
             else:

@@ -15,8 +15,8 @@ import ray.train.torch
 
 from smil_ray.config import Config
 from smil_ray.errors import ConfigError, SmilRayError
-from smil_ray.orchestration.cluster import cluster_resources, note_node, start_ray
-from smil_ray.orchestration.train._stopping import asks_to_stop
+from smil_ray.orchestration.cluster import cluster_resources, record_node, start_ray
+from smil_ray.orchestration.train._stopping import stop_requested
 from smil_ray.orchestration.train.worker import (
     STOP_FILE,
     TrainingJob,
@@ -83,7 +83,7 @@ def _train_loop(settings: dict[str, Any]) -> dict[str, Any]:
         device=ray.train.torch.get_device(),
     )
     if world.is_first:
-        note_node(RunDir.open(job.run))
+        record_node(RunDir.open(job.run))
     try:
         result = train_in_this_process(job, world, report=_report)
     except SmilRayError as error:
@@ -140,7 +140,7 @@ def _fit_in_thread(
 
     thread = threading.Thread(target=target, name="ray-train", daemon=True)
     shown = ""
-    with asks_to_stop() as stop:
+    with stop_requested() as stop:
         thread.start()
         while thread.is_alive():
             thread.join(POLL_S)

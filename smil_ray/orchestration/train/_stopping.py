@@ -10,7 +10,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def asks_to_stop() -> Iterator[Callable[[], bool]]:
+def stop_requested() -> Iterator[Callable[[], bool]]:
     """Yield a function that says whether SIGTERM or SIGINT came while the block runs.
 
     A second signal interrupts at once. Outside the main thread, where signals cannot be had, the

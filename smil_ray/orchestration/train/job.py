@@ -12,7 +12,7 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.config.reading import flatten, to_yaml
 from smil_ray.errors import CheckpointError, ConfigError
-from smil_ray.orchestration.train._stopping import asks_to_stop
+from smil_ray.orchestration.train._stopping import stop_requested
 from smil_ray.orchestration.train._terminal import progress_line
 from smil_ray.orchestration.train.resume import differences
 from smil_ray.orchestration.train.worker import (
@@ -184,7 +184,7 @@ def _train_inline(
     if use_gpu and not torch.cuda.is_available():
         raise ConfigError("run.use_gpu: yes", found="no CUDA device", remedy="set it to auto")
     world = World(device=torch.device("cuda" if use_gpu else "cpu"))
-    with asks_to_stop() as stop:
+    with stop_requested() as stop:
         return train_in_this_process(
             job,
             world,

@@ -21,7 +21,7 @@ from smil_ray.training.assemble import assemble, assemble_beside, open_data
 from smil_ray.training.batches.features import with_cached_features
 from smil_ray.training.checkpoint.folder import load_newest
 from smil_ray.training.loop import fit
-from smil_ray.training.packing.compatibility import stream_of
+from smil_ray.training.packing.compatibility import stream_key
 from smil_ray.training.packing.loop import Member, MemberEnd, fit_packed
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import EpochReport, Hooks
@@ -56,7 +56,7 @@ def train_pack(
     small), they are trained one after the other.
 
     Args:
-        runs: Runs with the same `packs.stream_of`.
+        runs: Runs with the same `packs.stream_key`.
         ended: Called with a run's number when it ends.
         tolerated: Errors that end only the run that raises them.
         open_data: Opens the data set.
@@ -65,7 +65,7 @@ def train_pack(
         ConfigError: Two runs do not fit into one pack.
     """
     config = runs[0].config
-    if len({stream_of(run.config) for run in runs}) > 1:
+    if len({stream_key(run.config) for run in runs}) > 1:
         raise ConfigError(
             "pack",
             expected="runs that differ in head, loss, optimiser or epochs only",
@@ -85,7 +85,10 @@ def train_pack(
         pack.seconds = (time.perf_counter() - began) / len(runs)
         if pack.is_cached:
             fit_packed(
-                list(members.values()), pack.told(members), tolerated=tolerated, world=world
+                list(members.values()),
+                pack.on_member_end(members),
+                tolerated=tolerated,
+                world=world,
             )
         else:
             pack.one_by_one(members)
@@ -126,7 +129,7 @@ class _Setup:
                 self._end(number, MemberEnd(None, error, 0.0))
         return found
 
-    def told(self, members: dict[int, Member]) -> Callable[[int, MemberEnd], None]:
+    def on_member_end(self, members: dict[int, Member]) -> Callable[[int, MemberEnd], None]:
         """Return what translates a member's place in the pack to the number of its run."""
         numbers = list(members)
         return lambda place, end: self._end(numbers[place], end)

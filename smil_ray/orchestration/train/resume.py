@@ -24,7 +24,7 @@ CHANGEABLE = (
     "data.feature_cache_",
 )
 """Settings that a resumed run may change; others would make it another run."""
-FREED_S = 20.0
+LOCK_WAIT_S = 20.0
 """Workers of a killed driver let go of the run's folder within this many seconds."""
 
 
@@ -50,7 +50,7 @@ def differences(stored: Config, config: Config) -> list[str]:
 
 
 def choose_start(
-    config: Config, *, fresh: bool = False, kind: str = "train", wait_s: float = FREED_S
+    config: Config, *, fresh: bool = False, kind: str = "train", wait_s: float = LOCK_WAIT_S
 ) -> Start:
     """Return whether to go on with an interrupted run of `config`, or to begin a new one.
 

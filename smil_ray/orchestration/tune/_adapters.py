@@ -38,7 +38,7 @@ def _nothing() -> None:
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def ends_the_search(otherwise: Any = None) -> Callable[[Method], Method]:
+def _stop_search_on_error(otherwise: Any = None) -> Callable[[Method], Method]:
     """Let an error of the driver, such as a full disk, end the search.
 
     Tune would take it for an error of the trial: try again, or go on without its end ever noted.
@@ -73,7 +73,7 @@ class SpecSearcher(_DriverOnly, Searcher):
         self._driver = driver
         self._follow = follow
 
-    @ends_the_search(Searcher.FINISHED)
+    @_stop_search_on_error(Searcher.FINISHED)
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial's configuration, None to wait, or Tune's word for the end."""
         pack = self._driver.next_pack()
@@ -112,7 +112,7 @@ class DriverScheduler(_DriverOnly, FIFOScheduler):
         super().__init__()
         self._driver = driver
 
-    @ends_the_search(TrialScheduler.STOP)
+    @_stop_search_on_error(TrialScheduler.STOP)
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Return whether to continue or stop; a pack goes on for those that do."""
         packed = "member" in result
@@ -142,13 +142,13 @@ class DriverCallback(_DriverOnly, tune.Callback):
         self._driver = driver
         self._searcher = searcher
 
-    @ends_the_search()
+    @_stop_search_on_error()
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Note the start."""
         for name in trial_names(trial):
             self._driver.start(self._searcher.specs[name])
 
-    @ends_the_search()
+    @_stop_search_on_error()
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
     ) -> None:
@@ -156,7 +156,7 @@ class DriverCallback(_DriverOnly, tune.Callback):
         for name in self._running(trial):
             self._driver.end(name)
 
-    @ends_the_search()
+    @_stop_search_on_error()
     def on_trial_recover(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
     ) -> None:
@@ -164,7 +164,7 @@ class DriverCallback(_DriverOnly, tune.Callback):
         names = ", ".join(self._running(trial))
         self._driver.notify(f"{names}: the process died; going on from the last checkpoint")
 
-    @ends_the_search()
+    @_stop_search_on_error()
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Note the death of a trial that has no attempt left."""
         for name in trial_names(trial):
@@ -173,7 +173,7 @@ class DriverCallback(_DriverOnly, tune.Callback):
         names, cause = self._running(trial), f"its process died: {_cause(trial)}"
         if len(names) > 1:
             self._driver.notify(f"{', '.join(names)}: {cause}; each goes on in one of its own")
-            self._driver.take_apart(names)
+            self._driver.split_pack(names)
             return
         for name in names:
             self._driver.end(name, cause)

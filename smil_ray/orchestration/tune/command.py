@@ -136,7 +136,7 @@ def _tune(arguments: argparse.Namespace) -> int:
                 notify=lambda line: console.print(escape(line)),
             ),
         )
-    _say_end(outcome, console)
+    _print_outcome(outcome, console)
     if outcome.leaderboard.interrupted:
         return 130
     return 0 if outcome.best is not None else 1
@@ -155,18 +155,18 @@ def read_sweep(arguments: argparse.Namespace, resume: Path | None) -> SweepConfi
 def fitting_settings(base: Config, data: Path, console: Console) -> list[str]:
     """Return overrides that fit defaults to the data: its body model, no loss without labels."""
     from smil_ray.body.smil_model import SmilModel
-    from smil_ray.losses.labels import fit_default_weights
+    from smil_ray.losses.labels import weights_for_labels
     from smil_ray.training.assemble import open_data
-    from smil_ray.training.fit_body import fit_body_model
+    from smil_ray.training.data_body_model import with_body_model_of_data
 
     section = base.data.model_copy(update={"path": str(data)})
-    config = fit_body_model(base.model_copy(update={"data": section}))
+    config = with_body_model_of_data(base.model_copy(update={"data": section}))
     overrides = []
     if config.body.model != base.body.model:
         console.print(f"body model of the data: {escape(config.body.model)}")
         overrides.append(f"body.model={json.dumps(config.body.model)}")
     dataset = open_data(config, SmilModel.open(config.body.model))
-    config, absent = fit_default_weights(config, dataset.presence_counts())
+    config, absent = weights_for_labels(config, dataset.presence_counts())
     if absent:
         console.print(f"no labels in the data for the loss terms: {', '.join(absent)}")
         overrides.append(f"loss.base_weights={json.dumps(config.loss.base_weights)}")
@@ -208,7 +208,7 @@ def _resumed(arguments: argparse.Namespace) -> Path | None:
     return found[-1].parent
 
 
-def _say_end(outcome: "SweepOutcome", console: Console) -> None:
+def _print_outcome(outcome: "SweepOutcome", console: Console) -> None:
     """Print the ranking, how good the winner is, where everything is and what to do next."""
     from smil_ray.results.ranking.table import ranking_table
 
@@ -216,7 +216,7 @@ def _say_end(outcome: "SweepOutcome", console: Console) -> None:
     table = Console()
     table.print(ranking_table(outcome.leaderboard, width=table.width))
     if outcome.final is not None and outcome.final.metrics:
-        _say_held_out(outcome.final.metrics, outcome.leaderboard.metric, table)
+        _print_held_out(outcome.final.metrics, outcome.leaderboard.metric, table)
     lines = {"sweep folder": str(outcome.folder)}
     report = outcome.folder / "report.html"
     if report.is_file():
@@ -236,7 +236,7 @@ def _say_end(outcome: "SweepOutcome", console: Console) -> None:
         console.print(escape(f"{name + ':':14s}{value}"))
 
 
-def _say_held_out(found: Mapping[str, Any], metric: str, console: Console) -> None:
+def _print_held_out(found: Mapping[str, Any], metric: str, console: Console) -> None:
     """Print the winner's figures beside the baselines', and whether it has learnt anything."""
     from smil_ray.results.evaluate import Evaluation
 

@@ -12,7 +12,7 @@ from smil_ray.config.sweep import SweepConfig
 from smil_ray.orchestration.tune._budget import Budget, devices_in_use
 from smil_ray.orchestration.tune._tracking import TrackedRuns
 from smil_ray.orchestration.tune.journal import BUDGET, Journal
-from smil_ray.orchestration.tune.schedulers.early_stopping import restored_judge, stop_reason
+from smil_ray.orchestration.tune.schedulers.early_stopping import restored_scheduler, stop_reason
 from smil_ray.orchestration.tune.schedulers.generations import make_queue
 from smil_ray.orchestration.tune.search.sampler import objectives
 from smil_ray.orchestration.tune.search.space import TrialSpec
@@ -22,13 +22,13 @@ from smil_ray.orchestration.tune.trials.outcome import (
     read_outcome,
     sweep_figures,
 )
-from smil_ray.orchestration.tune.trials.pack import take_back
+from smil_ray.orchestration.tune.trials.pack import cancel_drop
 from smil_ray.orchestration.tune.trials.packing import LOOK_AHEAD, Packer
 from smil_ray.orchestration.tune.trials.resources import TrialPlan
 from smil_ray.results.ranking.leaderboard import SAMPLE_ERRORS_FILE, Leaderboard
 from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.training.checkpoint.copy import begin_from
+from smil_ray.training.checkpoint.copy import copy_newest_checkpoint
 
 TRIALS_FOLDER = "trials"
 
@@ -70,7 +70,7 @@ class SweepDriver:
         self.notify = notify
         self.journal = Journal(run.path)
         self.queue = make_queue(sweep, base, self.journal)
-        self.judge, self._stopped = restored_judge(sweep, base, self.journal)
+        self.scheduler, self._stopped = restored_scheduler(sweep, base, self.journal)
         self.budget = Budget(sweep, self.journal)
         self.running: dict[str, RunningTrial] = {}
         self.handed: set[str] = set()
@@ -111,7 +111,7 @@ class SweepDriver:
         self.handed |= {spec.name for spec in pack}
         return pack
 
-    def take_apart(self, names: Sequence[str]) -> None:
+    def split_pack(self, names: Sequence[str]) -> None:
         """Let trials go on alone: the process they shared has died as often as is allowed."""
         self._packer.alone.extend(self.running[name].spec for name in names)
 
@@ -133,7 +133,7 @@ class SweepDriver:
             RunDir.create_at(folder, config, "trial", facts={**facts, "parent": spec.parent})
         if spec.parent is not None:
             parent = RunDir(self.trial_folder(spec.parent))
-            begin_from(parent.checkpoints, RunDir(folder).checkpoints)
+            copy_newest_checkpoint(parent.checkpoints, RunDir(folder).checkpoints)
 
     def trial_folder(self, name: str) -> Path:
         """Return the run folder of a trial."""
@@ -164,7 +164,7 @@ class SweepDriver:
             parent=spec.parent,
             folder=f"{TRIALS_FOLDER}/{spec.name}",
         )
-        take_back(folder)
+        cancel_drop(folder)
         # A stop that a dead driver had decided on holds.
         reason = self._stopped.pop(spec.name, None)
         self.running[spec.name] = RunningTrial(spec, folder, time.time(), reason)
@@ -183,15 +183,15 @@ class SweepDriver:
         if self.budget.is_spent and epoch < trial.spec.last_epoch:
             trial.stop_reason = BUDGET
             return False
-        if self.judge is None:
+        if self.scheduler is None:
             return True
-        rung = self.judge.rung_at(name, epoch)
+        rung = self.scheduler.rung_at(name, epoch)
         if rung is None:
             return True
         self.journal.append("rung", trial=name, rung=rung, value=value)
-        if self.judge.record(name, rung, value):
+        if self.scheduler.record(name, rung, value):
             return True
-        trial.stop_reason = stop_reason(self.judge, epoch)
+        trial.stop_reason = stop_reason(self.scheduler, epoch)
         return False
 
     def end(

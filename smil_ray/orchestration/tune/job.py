@@ -52,7 +52,7 @@ from smil_ray.tracking.sync.run import Status
 SWEEP_FILE = "sweep.yaml"
 SLOTS = 1024.0
 """More trial slots of a local Ray than trials will ever run at once."""
-OTHER_DRIVER_S = 5.0
+DRIVER_LOCK_WAIT_S = 5.0
 """A driver that was killed lets go of the sweep's folder at once; one that lives does not."""
 CHANGEABLE = {
     "trials",
@@ -152,12 +152,12 @@ def run_sweep(
         if hooks.train is None:
             plan = replace(plan, pack=pack_size(sweep, base, plan))
         run = _open_folder(sweep, base, resume, output_dir)
-        with run.lock(OTHER_DRIVER_S):
-            outcome = _as_sole_driver(SweepDriver(sweep, base, run, plan, hooks.notify), hooks)
+        with run.lock(DRIVER_LOCK_WAIT_S):
+            outcome = _run_exclusively(SweepDriver(sweep, base, run, plan, hooks.notify), hooks)
     return outcome
 
 
-def _as_sole_driver(driver: SweepDriver, hooks: SweepHooks) -> SweepOutcome:
+def _run_exclusively(driver: SweepDriver, hooks: SweepHooks) -> SweepOutcome:
     """Search, report and let the sweep's folder and its run on the server say how it ended."""
     with _tracking(driver) as parent:
         outcome = _search(driver, hooks)

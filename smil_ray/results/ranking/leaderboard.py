@@ -190,7 +190,7 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def show(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Return a value for a table: numbers with four digits, a missing one as a dash."""
     if value is None:
         return "-"
@@ -199,7 +199,7 @@ def show(value: Any) -> str:
     return str(value)
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a wall time for people: 42 s, 3 min 20 s, 2 h 05 min."""
     whole = round(seconds)
     if whole < 100:

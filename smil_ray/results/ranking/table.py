@@ -9,10 +9,10 @@ from smil_ray.results.ranking.leaderboard import (
     Leaderboard,
     RankedConfig,
     best_record,
-    duration,
+    format_duration,
+    format_value,
     searched_keys,
     short_names,
-    show,
 )
 from smil_ray.results.ranking.pareto import Objective
 from smil_ray.results.ranking.records import TrialRecord
@@ -88,14 +88,14 @@ def _cells(
         _name(best),
         *_settings(config.labels, names, is_wide=is_wide),
         f"{config.metric:.4g}{spread}",
-        *(show(best.value(goal.metric)) for goal in others),
-        show(best.epochs) + (" (stopped)" if best.status == "stopped" else ""),
-        duration(config.seconds),
+        *(format_value(best.value(goal.metric)) for goal in others),
+        format_value(best.epochs) + (" (stopped)" if best.status == "stopped" else ""),
+        format_duration(config.seconds),
     ]
 
 
 def _settings(labels: Mapping[str, Any], names: Mapping[str, str], *, is_wide: bool) -> list[str]:
     if is_wide and names:
-        return [show(labels.get(key)) for key in names]
-    given = [f"{name}={show(labels[key])}" for key, name in names.items() if key in labels]
+        return [format_value(labels.get(key)) for key in names]
+    given = [f"{name}={format_value(labels[key])}" for key, name in names.items() if key in labels]
     return [" ".join(given)]

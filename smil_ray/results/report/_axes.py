@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from smil_ray.results.ranking.leaderboard import show
+from smil_ray.results.ranking.leaderboard import format_value
 
 MAX_LABEL = 22
 MAX_CHOICES = 6
@@ -102,7 +102,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _category(value: Any) -> str:
-    return "not set" if value is None else show(value)
+    return "not set" if value is None else format_value(value)
 
 
 def _short(name: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from smil_ray.results.ranking.importance import Importance
-from smil_ray.results.ranking.leaderboard import RankedConfig, show
+from smil_ray.results.ranking.leaderboard import RankedConfig, format_value
 from smil_ray.results.report._axes import Axis
 from smil_ray.results.report._plots import INK, LETTER, WIDTH, Canvas, colour_of
 
@@ -59,7 +59,9 @@ def seeds_plot(ranked: Sequence[RankedConfig], metric: str) -> str:
         for record in config.records:
             if record.metric is not None:
                 at = (x.at(record.metric), y)
-                canvas.dot(*at, colour, title=f"{record.name}: {show(record.metric)}", radius=4.0)
+                canvas.dot(
+                    *at, colour, title=f"{record.name}: {format_value(record.metric)}", radius=4.0
+                )
         half = 8.0 / canvas.inner_height
         mean = x.at(config.metric)
         canvas.line([(mean, y - half), (mean, y + half)], colour, stroke_width=2.5, title=title)
@@ -91,7 +93,7 @@ def joints_plot(
         for number, joint in enumerate(names):
             if joint in found:
                 at = (x.at(found[joint]), _line_place(number, len(names)))
-                title = f"{name}, {joint}: {show(found[joint])}"
+                title = f"{name}, {joint}: {format_value(found[joint])}"
                 canvas.dot(*at, colour_of(place), title=title, radius=4.0)
     return canvas.svg(f"{figure} of every joint")
 

@@ -9,7 +9,7 @@ import cv2
 
 from smil_ray.errors import DataError
 from smil_ray.results.evaluate import HIGHER_IS_BETTER, SHOWN
-from smil_ray.results.ranking.leaderboard import Leaderboard, RankedConfig, show
+from smil_ray.results.ranking.leaderboard import Leaderboard, RankedConfig, format_value
 from smil_ray.results.ranking.sample_errors import SampleErrors, mean_per_joint
 from smil_ray.results.report._bars import joints_plot
 from smil_ray.results.report._plots import COLOURS
@@ -28,7 +28,7 @@ def winner_figures(board: Leaderboard) -> dict[str, Any] | None:
         return None
     columns = list(figures)
     rows = [
-        (caption, [show(figures[name].get(key)) for name in columns])
+        (caption, [format_value(figures[name].get(key)) for name in columns])
         for key, caption in SHOWN.items()
         if figures[columns[0]].get(key) is not None
     ]
@@ -53,7 +53,8 @@ def _warning(figures: Mapping[str, Mapping[str, float]]) -> str:
     if not lost:
         return ""
     shown = "; ".join(
-        f"{SHOWN[key]} {show(ours[key])} against {show(theirs[key])}" for key in lost
+        f"{SHOWN[key]} {format_value(ours[key])} against {format_value(theirs[key])}"
+        for key in lost
     )
     if len(lost) == len(both):
         sentence = f"The {winner} has not learnt the task: the {name} is as good in everything"

@@ -9,8 +9,8 @@ from smil_ray.results.ranking.leaderboard import (
     Leaderboard,
     RankedConfig,
     best_record,
-    duration,
-    show,
+    format_duration,
+    format_value,
 )
 from smil_ray.results.ranking.sample_errors import SampleErrors, groups_of, mean_of_repeats
 from smil_ray.results.report._plots import colour_of
@@ -35,7 +35,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Certainty:
+class Uncertainty:
     """What single samples say about one configuration.
 
     Attributes:
@@ -47,7 +47,9 @@ class Certainty:
     difference: Interval | None
 
 
-def certainties(folder: Path, ranked: Sequence[RankedConfig], metric: str) -> dict[int, Certainty]:
+def uncertainties(
+    folder: Path, ranked: Sequence[RankedConfig], metric: str
+) -> dict[int, Uncertainty]:
     """Return by the configuration's number what its errors of single samples say."""
     samples = {
         config.index: [SampleErrors.load(folder / record.folder) for record in config.records]
@@ -68,19 +70,19 @@ def certainties(folder: Path, ranked: Sequence[RankedConfig], metric: str) -> di
             continue
         is_first = config is ranked[0]
         difference = None if is_first else paired_difference(errors, first, groups=groups)
-        found[config.index] = Certainty(mean, difference)
+        found[config.index] = Uncertainty(mean, difference)
     return found
 
 
 def make_rows(
-    board: Leaderboard, names: Mapping[str, str], sure: Mapping[int, Certainty]
+    board: Leaderboard, names: Mapping[str, str], sure: Mapping[int, Uncertainty]
 ) -> list[Row]:
     """Return the lines of the leaderboard, best first."""
     front = {record.index for record in board.front}
     rows = []
     for place, config in enumerate(board.ranked):
-        certainty = sure.get(config.index)
-        difference = None if certainty is None else certainty.difference
+        uncertainty = sure.get(config.index)
+        difference = None if uncertainty is None else uncertainty.difference
         rows.append(_row(board, config, names, place, difference, config.index in front))
     return rows
 
@@ -104,14 +106,14 @@ def _row(
         trial=best.name,
         colour=colour_of(place),
         settings=", ".join(
-            f"{name} {show(config.labels[key])}"
+            f"{name} {format_value(config.labels[key])}"
             for key, name in names.items()
             if key in config.labels
         ),
-        cells=[show(config.labels.get(key)) for key in names],
+        cells=[format_value(config.labels.get(key)) for key in names],
         metric=f"{config.metric:.4g}{spread}",
-        epochs=show(best.epochs) + (" (stopped)" if best.status == "stopped" else ""),
-        time=duration(config.seconds),
+        epochs=format_value(best.epochs) + (" (stopped)" if best.status == "stopped" else ""),
+        time=format_duration(config.seconds),
         cost=f"{config.device_hours:.3g}",
         difference=text,
         is_distinct=is_distinct,
@@ -147,6 +149,6 @@ def numbers(board: Leaderboard) -> list[tuple[str, str]]:
         ("stopped early", str(count["stopped"])),
         ("failed", str(count["failed"])),
         *([("not ended", str(count["running"]))] if count["running"] else []),
-        ("time of all trials", duration(sum(record.seconds for record in board.trials))),
+        ("time of all trials", format_duration(sum(record.seconds for record in board.trials))),
         ("device hours", f"{sum(record.device_hours for record in board.trials):.3g}"),
     ]

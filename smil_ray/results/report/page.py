@@ -13,16 +13,16 @@ from smil_ray.results.ranking.leaderboard import (
     Leaderboard,
     RankedConfig,
     best_record,
+    format_value,
     searched_keys,
     short_names,
-    show,
 )
 from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.results.report import _plots as plots
 from smil_ray.results.report._bars import importance_plot, seeds_plot
 from smil_ray.results.report._evaluation import joint_errors, winner_figures, winner_pictures
 from smil_ray.results.report._plots import Curve
-from smil_ray.results.report._rows import Certainty, certainties, make_rows, numbers, summary
+from smil_ray.results.report._rows import Uncertainty, make_rows, numbers, summary, uncertainties
 from smil_ray.tracking.run_dir import write_atomic
 from smil_ray.tracking.sync.metrics import read_metrics
 
@@ -75,7 +75,7 @@ def _content(folder: Path, board: Leaderboard) -> dict[str, Any]:
     keys = searched_keys(board.trials)
     names = short_names(keys)
     caption = CAPTIONS.get(board.metric, board.metric)
-    sure = certainties(folder, board.ranked, board.metric)
+    sure = uncertainties(folder, board.ranked, board.metric)
     rows = make_rows(board, names, sure)
     final = folder.resolve() / str((board.final or {}).get("folder", ""))
     return {
@@ -87,7 +87,7 @@ def _content(folder: Path, board: Leaderboard) -> dict[str, Any]:
         "columns": [names[key] for key in keys],
         "rows": rows,
         "lower": [_lower(board, config, keys) for config in board.lower_levels],
-        "failed": [(r, [show(r.labels.get(key)) for key in keys]) for r in board.failed],
+        "failed": [(r, [format_value(r.labels.get(key)) for key in keys]) for r in board.failed],
         "summary": summary(rows, caption),
         "numbers": numbers(board),
         **_drawings(folder, board, names, caption, sure),
@@ -105,7 +105,7 @@ def _drawings(
     board: Leaderboard,
     names: Mapping[str, str],
     caption: str,
-    sure: Mapping[int, Certainty],
+    sure: Mapping[int, Uncertainty],
 ) -> dict[str, Any]:
     """Return the drawings that show every configuration."""
     ranked = board.ranked
@@ -113,7 +113,9 @@ def _drawings(
         _curve(folder, board, config, place, sure.get(config.index))
         for place, config in enumerate(ranked)
     ]
-    varied = [key for key in names if len({show(curve.labels.get(key)) for curve in curves}) > 1]
+    varied = [
+        key for key in names if len({format_value(curve.labels.get(key)) for curve in curves}) > 1
+    ]
     metric_name = caption.partition(" [")[0]
     goals = [goal.metric for goal in board.objectives if goal.metric.startswith("cost/")]
     return {
@@ -137,20 +139,20 @@ def _curve(
     board: Leaderboard,
     config: RankedConfig,
     place: int,
-    certainty: Certainty | None,
+    uncertainty: Uncertainty | None,
 ) -> Curve:
     best = best_record(config.records, board.mode)
     rows = [row for row in read_metrics(folder / best.folder) if board.metric in row.metrics]
-    settings = ", ".join(f"{key}={show(value)}" for key, value in config.labels.items())
+    settings = ", ".join(f"{key}={format_value(value)}" for key, value in config.labels.items())
     bounds = None
-    if certainty is not None:
-        mean = certainty.mean
+    if uncertainty is not None:
+        mean = uncertainty.mean
         bounds = (
             config.metric + mean.low - mean.mean,
             config.metric + mean.high - mean.mean,
         )
     return Curve(
-        name=f"{place + 1}. {best.name}: {show(config.metric)} ({settings})",
+        name=f"{place + 1}. {best.name}: {format_value(config.metric)} ({settings})",
         place=place,
         metric=config.metric,
         seconds=config.seconds,
@@ -181,9 +183,9 @@ def _lower(board: Leaderboard, config: RankedConfig, keys: list[str]) -> dict[st
     return {
         "level": config.level,
         "trial": best.name,
-        "cells": [show(config.labels.get(key)) for key in keys],
+        "cells": [format_value(config.labels.get(key)) for key in keys],
         "metric": f"{config.metric:.4g}",
-        "epochs": show(best.epochs),
+        "epochs": format_value(best.epochs),
     }
 
 

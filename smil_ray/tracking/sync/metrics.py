@@ -60,7 +60,7 @@ def entity_name(key: str) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
+class ReadPosition:
     """Where reading `metrics.jsonl` goes on.
 
     Attributes:
@@ -73,10 +73,10 @@ class Place:
     tail: str = ""
 
 
-START = Place()
+START = ReadPosition()
 
 
-def read_new_rows(path: Path, place: Place = START) -> tuple[list[MetricRow], Place]:
+def read_new_rows(path: Path, place: ReadPosition = START) -> tuple[list[MetricRow], ReadPosition]:
     """Return the complete lines of `metrics.jsonl` after `place` and the place after them.
 
     A line that is still being written is left for the next call. A line that is not a metric line
@@ -92,7 +92,7 @@ def read_new_rows(path: Path, place: Place = START) -> tuple[list[MetricRow], Pl
         data = stream.read()
         end = data.rfind(b"\n") + 1
         offset = place.offset + end
-        place = Place(offset, _fingerprint(stream, offset)) if end else place
+        place = ReadPosition(offset, _fingerprint(stream, offset)) if end else place
     rows = [row for line in data[:end].splitlines() if (row := _row(line, path)) is not None]
     return rows, place
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from smil_ray.config.reading import flatten, read_yaml
-from smil_ray.tracking.sync.metrics import MetricPoint, Place, TrackingError, read_new_rows
+from smil_ray.tracking.sync.metrics import MetricPoint, ReadPosition, TrackingError, read_new_rows
 from smil_ray.tracking.sync.state import SyncState
 from smil_ray.tracking.sync.tags import run_tags, started_ms
 
@@ -187,7 +187,7 @@ class RunSync:
         if not path.is_file():
             return
         # Where a resumed run rewrote the file, the last steps keep the replayed ones out.
-        rows, place = read_new_rows(path, Place(self.state.offset, self.state.tail))
+        rows, place = read_new_rows(path, ReadPosition(self.state.offset, self.state.tail))
         if not rows:
             return
         if self._last_steps is None:

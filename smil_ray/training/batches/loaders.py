@@ -13,12 +13,12 @@ from smil_ray.data.augment import AugmentedView, Augmenter
 from smil_ray.data.features.cache import FeatureCache, FeatureView, unchanged
 from smil_ray.errors import ConfigError
 from smil_ray.losses.curriculum import used_terms
-from smil_ray.training.batches.packed_batch import Parcel, ParcelLoader, pack
+from smil_ray.training.batches.packed_batch import PackedBatch, PackedBatchLoader, pack
 from smil_ray.training.batches.sampler import EpochBatches
 from smil_ray.training.parts import Parts
 from smil_ray.training.world import World
 
-Batches = DataLoader[Any] | ParcelLoader
+Batches = DataLoader[Any] | PackedBatchLoader
 """An iterable of batches, with a length."""
 
 
@@ -90,8 +90,8 @@ def _loader(view: Any, config: Config, **batching: Any) -> Batches:
         generator=torch.Generator(),
         **batching,
     )
-    return ParcelLoader(loader) if workers else loader
+    return PackedBatchLoader(loader) if workers else loader
 
 
-def _packed(make: Callable[[Any], Batch], samples: Any) -> Parcel:
+def _packed(make: Callable[[Any], Batch], samples: Any) -> PackedBatch:
     return pack(make(samples))

@@ -22,8 +22,8 @@ ALIGNMENT = 16
 _TARGET, _PRESENCE = "target.", "presence."
 
 
-class Place(NamedTuple):
-    """Where a tensor lies in a parcel."""
+class TensorSlot(NamedTuple):
+    """Where a tensor lies in a packed batch."""
 
     name: str
     dtype: torch.dtype
@@ -31,42 +31,42 @@ class Place(NamedTuple):
     start: int
 
 
-class Parcel(NamedTuple):
+class PackedBatch(NamedTuple):
     """A batch whose tensors lie behind each other in `memory` (uint8)."""
 
     names: tuple[str, ...]
     reference_frame: str
-    places: tuple[Place, ...]
+    slots: tuple[TensorSlot, ...]
     memory: Tensor
 
 
-def pack(batch: Batch) -> Parcel:
+def pack(batch: Batch) -> PackedBatch:
     """Return the batch in one piece."""
     tensors = _tensors(batch)
-    places, end = [], 0
+    slots, end = [], 0
     for name, value in tensors.items():
-        places.append(Place(name, value.dtype, value.shape, end))
+        slots.append(TensorSlot(name, value.dtype, value.shape, end))
         end += -(-value.nbytes // ALIGNMENT) * ALIGNMENT
     memory = torch.empty(end, dtype=torch.uint8)
-    for place in places:
-        _view(memory, place).copy_(tensors[place.name])
-    return Parcel(batch.names, batch.reference_frame, tuple(places), memory)
+    for slot in slots:
+        _view(memory, slot).copy_(tensors[slot.name])
+    return PackedBatch(batch.names, batch.reference_frame, tuple(slots), memory)
 
 
-def unpack(parcel: Parcel) -> Batch:
-    """Return the batch; its tensors are views of the parcel's memory."""
-    found = {place.name: _view(parcel.memory, place) for place in parcel.places}
+def unpack(packed: PackedBatch) -> Batch:
+    """Return the batch; its tensors are views of its memory."""
+    found = {slot.name: _view(packed.memory, slot) for slot in packed.slots}
     plain: dict[str, Any] = {field.name: found.get(field.name) for field in fields(Batch)}
     plain |= {
-        "names": parcel.names,
-        "reference_frame": parcel.reference_frame,
+        "names": packed.names,
+        "reference_frame": packed.reference_frame,
         "target": SmilParams(**_under(_TARGET, found)),
         "presence": _under(_PRESENCE, found),
     }
     return Batch(**plain)
 
 
-class ParcelLoader:
+class PackedBatchLoader:
     """A DataLoader whose `collate_fn` ends with `pack`, seen as an iterable of batches."""
 
     def __init__(self, loader: DataLoader[Any]) -> None:
@@ -91,6 +91,6 @@ def _under(prefix: str, found: dict[str, Tensor]) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): value for n, value in found.items() if n.startswith(prefix)}
 
 
-def _view(memory: Tensor, place: Place) -> Tensor:
-    size = prod(place.shape) * place.dtype.itemsize
-    return memory[place.start : place.start + size].view(place.dtype).view(place.shape)
+def _view(memory: Tensor, slot: TensorSlot) -> Tensor:
+    size = prod(slot.shape) * slot.dtype.itemsize
+    return memory[slot.start : slot.start + size].view(slot.dtype).view(slot.shape)

@@ -14,8 +14,8 @@ from smil_ray.training.world import World
 SPLITS = ("0_train", "1_val")
 
 
-class Want(NamedTuple):
-    """The batch that a run needs to go on. Wants compare in the order in which a run has them.
+class BatchRequest(NamedTuple):
+    """The batch that a run needs to go on. Requests compare in the order in which a run has them.
 
     Attributes:
         epoch: Finished epochs.
@@ -28,7 +28,7 @@ class Want(NamedTuple):
     number: int
 
 
-class Delivery(NamedTuple):
+class BatchReply(NamedTuple):
     """A batch, and how many seconds its run spent waiting for it."""
 
     batch: Batch
@@ -55,7 +55,7 @@ class BatchStream:
         self._train, self._sampler = train_loader(parts, config, world)
         self._val = val_loader(parts, config, world)
         self._open: dict[str, Iterator[Batch]] = {}
-        self._ahead: dict[str, tuple[Want, Future[Batch | None]]] = {}
+        self._ahead: dict[str, tuple[BatchRequest, Future[Batch | None]]] = {}
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="batches")
 
     @property
@@ -63,7 +63,7 @@ class BatchStream:
         """How many batches there are."""
         return BatchCounts(len(self._sampler), len(self._val))
 
-    def take(self, want: Want) -> Delivery:
+    def take(self, request: BatchRequest) -> BatchReply:
         """Return a batch; the next one of a pass comes from where the reader stands.
 
         Raises:
@@ -71,29 +71,29 @@ class BatchStream:
             DataError: A sample cannot be read.
         """
         began = time.perf_counter()
-        expected, coming = self._ahead.get(want.split, (None, None))
-        if coming is None or expected != want:
+        expected, coming = self._ahead.get(request.split, (None, None))
+        if coming is None or expected != request:
             if coming is not None:
-                coming.exception()  # Nobody wants it any more; but two must not read at once.
-            self._start(want)
-            coming = self._read(want.split)
+                coming.exception()  # Nobody requests it any more; but two must not read at once.
+            self._start(request)
+            coming = self._read(request.split)
         batch = coming.result()
         if batch is None:
-            raise RuntimeError(f"the data loader ended before {want}")
-        self._ahead.pop(want.split, None)
-        following = want._replace(number=want.number + 1)
-        if following.number < self.counts[SPLITS.index(want.split)]:
-            self._ahead[want.split] = (following, self._read(want.split))
-        return Delivery(batch, time.perf_counter() - began)
+            raise RuntimeError(f"the data loader ended before {request}")
+        self._ahead.pop(request.split, None)
+        following = request._replace(number=request.number + 1)
+        if following.number < self.counts[SPLITS.index(request.split)]:
+            self._ahead[request.split] = (following, self._read(request.split))
+        return BatchReply(batch, time.perf_counter() - began)
 
     def _read(self, split: str) -> "Future[Batch | None]":
         return self._reader.submit(next, self._open[split], None)
 
-    def _start(self, want: Want) -> None:
-        if want.split == "0_train":
-            self._sampler.set_position(want.epoch, want.number)
-            self._open[want.split] = iter(self._train)
+    def _start(self, request: BatchRequest) -> None:
+        if request.split == "0_train":
+            self._sampler.set_position(request.epoch, request.number)
+            self._open[request.split] = iter(self._train)
             return
-        self._open[want.split] = iter(self._val)
-        for _ in range(want.number):
-            next(self._open[want.split], None)
+        self._open[request.split] = iter(self._val)
+        for _ in range(request.number):
+            next(self._open[request.split], None)

@@ -10,7 +10,7 @@ from smil_ray.training.checkpoint.files import META, read_meta
 from smil_ray.training.checkpoint.folder import last_entry
 
 
-def begin_from(parent: Path, checkpoints: Path) -> Path:
+def copy_newest_checkpoint(parent: Path, checkpoints: Path) -> Path:
     """Copy the newest checkpoint of a run to the checkpoints of another, which goes on from it.
 
     The copy has no selection value: the other run's figure is not this one's best. A run that

@@ -20,7 +20,7 @@ SHARED_SETTINGS: dict[str, tuple[str, ...]] = {"train": ("seed", "deterministic"
 """What may not, within those sections: the seed sets the order of the samples."""
 
 
-def stream_of(config: Config) -> str | None:
+def stream_key(config: Config) -> str | None:
     """Return what runs must have in common to be packed, as a hash; None if a run cannot be.
 
     Only a run whose backbone is always frozen and whose features may be cached can be.
@@ -43,7 +43,7 @@ def stream_of(config: Config) -> str | None:
     return hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def in_packs(streams: Sequence[str | None], size: int) -> Iterator[list[int]]:
+def group_into_packs(streams: Sequence[str | None], size: int) -> Iterator[list[int]]:
     """Yield the numbers of runs that go together, at most `size` at once, in their order."""
     left = list(range(len(streams)))
     while left:

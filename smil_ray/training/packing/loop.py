@@ -15,7 +15,7 @@ import torch
 
 from smil_ray.config import Config
 from smil_ray.losses.curriculum import used_terms
-from smil_ray.training.batches.stream import BatchStream, Delivery, Want
+from smil_ray.training.batches.stream import BatchReply, BatchRequest, BatchStream
 from smil_ray.training.checkpoint.files import Checkpoint
 from smil_ray.training.loop import SINGLE, reproducible
 from smil_ray.training.parts import Parts
@@ -63,7 +63,7 @@ def fit_packed(
     """Train every member to its end; a member that fails leaves the others alone.
 
     Args:
-        members: Runs with the same `packs.stream_of` and the same cached features.
+        members: Runs with the same `packs.stream_key` and the same cached features.
         ended: Called with a member's number when it ends.
         tolerated: Errors that end only the member that raises them.
         world: The device; packs have one process.
@@ -71,11 +71,11 @@ def fit_packed(
     if not members:
         return
     with reproducible(members[0].config.train.deterministic):
-        _Pack(members, ended, (*tolerated, NonFiniteStepError), world).to_the_end()
+        _Pack(members, ended, (*tolerated, NonFiniteStepError), world).train()
 
 
 class _Pack:
-    """The members under way, what each wants next, and the time each has cost."""
+    """The members under way, what each requests next, and the time each has cost."""
 
     def __init__(
         self,
@@ -90,33 +90,33 @@ class _Pack:
         self._world = world
         self._stream = BatchStream(members[0].parts, _stream_config(members), world)
         self._steps: dict[int, Steps] = {}
-        self._wants: dict[int, Want] = {}
+        self._requests: dict[int, BatchRequest] = {}
         self._seconds = dict.fromkeys(range(len(members)), 0.0)
 
-    def to_the_end(self) -> None:
+    def train(self) -> None:
         for number in range(len(self._members)):
             self._advance(number, None)
-        while self._wants:
+        while self._requests:
             # The hindmost first: those that were resumed earlier catch up and then go along.
-            want = min(self._wants.values())
-            waiting = [number for number, own in self._wants.items() if own == want]
-            delivery = self._stream.take(want)
-            batch = delivery.batch.to(self._world.device)
-            share = delivery.waited / len(waiting)
+            request = min(self._requests.values())
+            waiting = [number for number, own in self._requests.items() if own == request]
+            reply = self._stream.take(request)
+            batch = reply.batch.to(self._world.device)
+            share = reply.waited / len(waiting)
             for number in waiting:
                 self._seconds[number] += share
-                self._advance(number, Delivery(batch, share))
+                self._advance(number, BatchReply(batch, share))
 
-    def _advance(self, number: int, delivery: Delivery | None) -> None:
+    def _advance(self, number: int, reply: BatchReply | None) -> None:
         """Let a member go on to its next batch, or to its end."""
         began = time.perf_counter()
         result, error = None, None
         try:
-            if delivery is None:
+            if reply is None:
                 self._steps[number] = self._begin(number)
-                self._wants[number] = next(self._steps[number])
+                self._requests[number] = next(self._steps[number])
             else:
-                self._wants[number] = self._steps[number].send(delivery)
+                self._requests[number] = self._steps[number].send(reply)
         except StopIteration as end:
             result = end.value
         except self._tolerated as problem:
@@ -125,7 +125,7 @@ class _Pack:
                 error = non_finite_error(problem, self._members[number].folder)
         self._seconds[number] += time.perf_counter() - began
         if result is not None or error is not None:
-            self._wants.pop(number, None)
+            self._requests.pop(number, None)
             self._steps.pop(number, None)
             self._ended(number, MemberEnd(result, error, self._seconds[number]))
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from smil_ray.config import Config
 from smil_ray.core.batch import collate
-from smil_ray.training.batches.stream import Delivery, Want
+from smil_ray.training.batches.stream import BatchReply, BatchRequest
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import Predictions
 from smil_ray.training.state import TrainingState
@@ -18,7 +18,7 @@ from smil_ray.training.validation.metrics import MetricSums
 
 def validation(
     state: TrainingState, parts: Parts, config: Config, n_batches: int
-) -> Generator[Want, Delivery, dict[str, float]]:
+) -> Generator[BatchRequest, BatchReply, dict[str, float]]:
     """Ask for the validation batches; end with metrics and unweighted loss terms.
 
     These are `val/...` and `val/loss/...` over all processes. Loss terms are means over samples
@@ -30,8 +30,8 @@ def validation(
     losses: dict[str, Tensor] = {}
     count = torch.zeros((), dtype=torch.float64, device=device)
     for number in range(n_batches):
-        delivery = yield Want(state.position.epoch, "1_val", number)
-        batch = delivery.batch.to(device)
+        reply = yield BatchRequest(state.position.epoch, "1_val", number)
+        batch = reply.batch.to(device)
         with torch.no_grad():
             params = forward(state, network, batch)
             sums.add(params, batch, parts.model)

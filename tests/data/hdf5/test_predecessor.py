@@ -16,7 +16,7 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.core import rotations
 from smil_ray.core.batch import collate
 from smil_ray.data.dataset import SmilDataset
-from smil_ray.data.hdf5.predecessor import is_legacy
+from smil_ray.data.hdf5.predecessor import is_predecessor_file
 from smil_ray.errors import DataError
 
 N, SIZE = 3, 32
@@ -196,4 +196,4 @@ def test_file_that_is_open_can_be_pickled_and_forked(file: Path) -> None:
 def test_our_own_file_is_not_taken_for_the_predecessors(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as opened:
         opened.create_group("metadata").attrs["schema_version"] = 1
-    assert not is_legacy(tmp_path / "a.h5")
+    assert not is_predecessor_file(tmp_path / "a.h5")

@@ -15,7 +15,7 @@ import pytest
 
 from smil_ray.data.replicant.annotations import read_frame
 from smil_ray.data.replicant.reading import find_entries
-from smil_ray.data.synthetic.animal import Studio
+from smil_ray.data.synthetic.animal import RenderBody
 from smil_ray.data.synthetic.samples import SynthOptions, render_sample
 
 FIELDS = [("scale_weights", "scale3D"), ("trans_weights", "translation")]
@@ -59,20 +59,20 @@ class Bones:
 
 
 @pytest.fixture(scope="module")
-def studio() -> Studio:
-    return Studio.open("builtin")
+def render_body() -> RenderBody:
+    return RenderBody.open("builtin")
 
 
 @pytest.fixture(scope="module")
-def annotations(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def annotations(render_body: RenderBody, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Annotations of built-in animals, more than there are weights."""
     folder = tmp_path_factory.mktemp("bones")
-    count = studio.model.n_scale_weights + studio.model.n_betas + 6
+    count = render_body.model.n_scale_weights + render_body.model.n_betas + 6
     options = SynthOptions(samples=count, image_size=32, seed=5)
     for index in range(options.samples):
         name, content = next(
             item
-            for item in render_sample(studio, options, index).named().items()
+            for item in render_sample(render_body, options, index).named().items()
             if item[0].endswith(".json")
         )
         (folder / name).write_bytes(content)
@@ -88,11 +88,11 @@ def test_real_weights_fit_bone_transforms_linearly(real_data: Path, field: str, 
 
 @pytest.mark.parametrize(("field", "key"), FIELDS)
 def test_weights_of_the_built_in_data_fit_the_directions_of_the_model(
-    studio: Studio, annotations: list[Path], field: str, key: str
+    render_body: RenderBody, annotations: list[Path], field: str, key: str
 ) -> None:
     found, residual = Bones.read(annotations, field, key).fit(with_betas=True)
     assert residual < TOLERANCE
-    expected = studio.model.scaledirs if key == "scale3D" else studio.model.transdirs
+    expected = render_body.model.scaledirs if key == "scale3D" else render_body.model.transdirs
     assert expected is not None
     assert np.abs(expected.numpy()).max() > 0.01
     np.testing.assert_allclose(found, expected.numpy(), atol=TOLERANCE)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from smil_ray.data.synthetic.animal import Studio
+from smil_ray.data.synthetic.animal import RenderBody
 from smil_ray.data.synthetic.annotations import (
     CameraTruth,
     SubjectTruth,
@@ -100,8 +100,8 @@ def check_conventions(record: dict[str, Any], size: int, parents: tuple[int, ...
 
 
 @pytest.fixture(scope="module")
-def studio() -> Studio:
-    return Studio.open("builtin")
+def render_body() -> RenderBody:
+    return RenderBody.open("builtin")
 
 
 @pytest.mark.parametrize(
@@ -109,27 +109,29 @@ def studio() -> Studio:
     [("SMIL", 512), ("replicAnt-x-SMIL-demo", 1024), ("replicAnt-x-SMIL-TEX", 1024)],
 )
 def test_conventions_hold_on_real_samples(
-    real_data: Path, studio: Studio, name: str, size: int
+    real_data: Path, render_body: RenderBody, name: str, size: int
 ) -> None:
     paths = sorted((real_data / "data" / "replicant" / name).glob(f"{name}_*.json"))
     assert paths
     for path in paths:
         record = json.loads(path.read_text(encoding="utf-8"))
-        check_conventions(record, size, studio.model.skeleton.parents)
+        check_conventions(record, size, render_body.model.skeleton.parents)
 
 
 @pytest.mark.parametrize("index", range(4))
-def test_conventions_hold_on_synthetic_samples(studio: Studio, index: int) -> None:
+def test_conventions_hold_on_synthetic_samples(render_body: RenderBody, index: int) -> None:
     options = SynthOptions(samples=4, image_size=96, seed=2, subjects=2)
-    record = json.loads(render_sample(studio, options, index).annotation)
-    check_conventions(record, 96, studio.model.skeleton.parents)
+    record = json.loads(render_sample(render_body, options, index).annotation)
+    check_conventions(record, 96, render_body.model.skeleton.parents)
 
 
-def test_synthetic_annotation_has_every_key_of_a_real_one(real_data: Path, studio: Studio) -> None:
+def test_synthetic_annotation_has_every_key_of_a_real_one(
+    real_data: Path, render_body: RenderBody
+) -> None:
     path = real_data / "data/replicant/replicAnt-x-SMIL-TEX/replicAnt-x-SMIL-TEX_00.json"
     real = json.loads(path.read_text(encoding="utf-8"))
     options = SynthOptions(samples=1, image_size=64)
-    ours = json.loads(render_sample(studio, options, 0).annotation)
+    ours = json.loads(render_sample(render_body, options, 0).annotation)
     assert keys(ours) == {key for key in keys(real) if ".PC_" not in key} | {
         key for key in keys(ours) if ".PC_" in key
     }

@@ -17,7 +17,7 @@ from smil_ray.core.params import (
     translations_from_weights,
 )
 from smil_ray.data.replicant.reading import ReadOptions, find_entries, read_samples
-from smil_ray.data.synthetic.animal import PosedAnimal, Studio
+from smil_ray.data.synthetic.animal import PosedAnimal, RenderBody
 from smil_ray.data.synthetic.annotations import CameraTruth
 from smil_ray.data.synthetic.samples import SynthOptions, batch_file, draw_scene, render_sample
 from smil_ray.errors import ConfigError
@@ -26,25 +26,25 @@ OPTIONS = SynthOptions(samples=4, image_size=128, seed=11, name="bugs", subjects
 
 
 @pytest.fixture(scope="module")
-def studio() -> Studio:
-    return Studio.open("builtin")
+def render_body() -> RenderBody:
+    return RenderBody.open("builtin")
 
 
 @pytest.fixture(scope="module")
-def folder(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(render_body: RenderBody, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bugs")
     for index in range(OPTIONS.samples):
-        for name, content in render_sample(studio, OPTIONS, index).named().items():
+        for name, content in render_sample(render_body, OPTIONS, index).named().items():
             (out / name).write_bytes(content)
     name, content = batch_file(OPTIONS)
     (out / name).write_bytes(content)
     return out
 
 
-def truth(studio: Studio, index: int) -> tuple[list[PosedAnimal], CameraTruth]:
+def truth(render_body: RenderBody, index: int) -> tuple[list[PosedAnimal], CameraTruth]:
     """What sample `index` was drawn from."""
     scene, look = SeedSequence([OPTIONS.seed, index]).spawn(4)[:2]
-    return draw_scene(default_rng(scene), default_rng(look), studio, OPTIONS)
+    return draw_scene(default_rng(scene), default_rng(look), render_body, OPTIONS)
 
 
 def picture(content: bytes) -> np.ndarray:
@@ -71,10 +71,10 @@ def test_sample_files_have_replicants_names_and_formats(folder: Path) -> None:
 
 @pytest.mark.parametrize("index", range(OPTIONS.samples))
 def test_reader_gives_back_the_parameters_that_were_drawn(
-    folder: Path, studio: Studio, index: int
+    folder: Path, render_body: RenderBody, index: int
 ) -> None:
-    animals, camera = truth(studio, index)
-    result = read_samples(find_entries(folder)[index], studio.model, ReadOptions())
+    animals, camera = truth(render_body, index)
+    result = read_samples(find_entries(folder)[index], render_body.model, ReadOptions())
     assert not result.notes
     assert not result.rejected
     assert len(result.samples) == len(animals)
@@ -98,11 +98,11 @@ def test_reader_gives_back_the_parameters_that_were_drawn(
 
 @pytest.mark.parametrize("index", range(OPTIONS.samples))
 def test_body_model_posed_with_labels_hits_the_written_points(
-    folder: Path, studio: Studio, index: int
+    folder: Path, render_body: RenderBody, index: int
 ) -> None:
     """Forward kinematics gives 3DPos, and its projection 2DPos to a thousandth of a pixel."""
-    samples = read_samples(find_entries(folder)[index], studio.model, ReadOptions()).samples
-    batch, model = collate(samples), studio.model.to(dtype=torch.float32)
+    samples = read_samples(find_entries(folder)[index], render_body.model, ReadOptions()).samples
+    batch, model = collate(samples), render_body.model.to(dtype=torch.float32)
     assert model.scaledirs is not None
     assert model.transdirs is not None
     target = batch.target
@@ -120,22 +120,22 @@ def test_body_model_posed_with_labels_hits_the_written_points(
     assert float((seen - batch.keypoints_2d).abs().max()) * OPTIONS.image_size < 1e-3
 
 
-def test_same_seed_and_index_give_the_same_bytes(folder: Path, studio: Studio) -> None:
-    for name, content in render_sample(studio, OPTIONS, 2).named().items():
+def test_same_seed_and_index_give_the_same_bytes(folder: Path, render_body: RenderBody) -> None:
+    for name, content in render_sample(render_body, OPTIONS, 2).named().items():
         assert (folder / name).read_bytes() == content
 
 
-def test_other_seed_or_index_gives_another_picture(folder: Path, studio: Studio) -> None:
+def test_other_seed_or_index_gives_another_picture(folder: Path, render_body: RenderBody) -> None:
     other = OPTIONS.model_copy(update={"seed": 12})
-    here = render_sample(studio, OPTIONS, 2)
-    assert render_sample(studio, other, 2).image != here.image
-    assert render_sample(studio, OPTIONS, 3).image != here.image
+    here = render_sample(render_body, OPTIONS, 2)
+    assert render_sample(render_body, other, 2).image != here.image
+    assert render_sample(render_body, OPTIONS, 3).image != here.image
 
 
-def test_more_clutter_leaves_pose_and_camera_alone(studio: Studio) -> None:
+def test_more_clutter_leaves_pose_and_camera_alone(render_body: RenderBody) -> None:
     plain = OPTIONS.model_copy(update={"occlusion": 0.0, "noise": 0.0, "motion_blur": 0.0})
     hard = OPTIONS.model_copy(update={"occlusion": 1.0, "noise": 1.0, "motion_blur": 1.0})
-    a, b = render_sample(studio, plain, 1), render_sample(studio, hard, 1)
+    a, b = render_sample(render_body, plain, 1), render_sample(render_body, hard, 1)
     assert a.annotation == b.annotation
     assert a.image != b.image
     free, hidden = picture(a.mask)[..., 2], picture(b.mask)[..., 2]
@@ -143,10 +143,10 @@ def test_more_clutter_leaves_pose_and_camera_alone(studio: Studio) -> None:
     assert (hidden > 0).sum() < (free > 0).sum()
 
 
-def test_unoccluded_joints_lie_on_or_beside_their_own_mask(studio: Studio) -> None:
+def test_unoccluded_joints_lie_on_or_beside_their_own_mask(render_body: RenderBody) -> None:
     plain = SynthOptions(samples=3, image_size=160, occlusion=0.0, out_of_frame=0.0)
     for index in range(3):
-        files = render_sample(studio, plain, index)
+        files = render_sample(render_body, plain, index)
         near = cv2.dilate(picture(files.mask)[..., 2], np.ones((7, 7), np.uint8)) > 0
         subject = json.loads(files.annotation)["iterationData"]["subject Data"][0]["1"]
         points = np.array([list(j["2DPos"].values()) for j in subject["keypoints"].values()])

@@ -13,7 +13,7 @@ from smil_ray.data.synthetic._background import (
     draw_background,
     draw_occluders,
 )
-from smil_ray.data.synthetic.animal import Studio, pose_animal
+from smil_ray.data.synthetic.animal import RenderBody, pose_animal
 from smil_ray.data.synthetic.scene import (
     FILL_RANGE,
     FOV_RANGE_DEG,
@@ -28,12 +28,12 @@ from smil_ray.data.synthetic.scene import (
 
 
 @pytest.fixture(scope="module")
-def studio() -> Studio:
-    return Studio.open("builtin")
+def render_body() -> RenderBody:
+    return RenderBody.open("builtin")
 
 
-def test_poses_stay_inside_joint_limits_and_use_them(studio: Studio) -> None:
-    anatomy = studio.anatomy
+def test_poses_stay_inside_joint_limits_and_use_them(render_body: RenderBody) -> None:
+    anatomy = render_body.anatomy
     poses = np.stack([draw_animal(default_rng(i), anatomy).joint_rot for i in range(60)])
     low, high = anatomy.joint_limits[1:, :, 0], anatomy.joint_limits[1:, :, 1]
     assert (poses >= low - 1e-9).all()
@@ -42,10 +42,13 @@ def test_poses_stay_inside_joint_limits_and_use_them(studio: Studio) -> None:
     assert (np.ptp(poses, axis=0)[movable] > 0.4 * (high - low)[movable]).mean() > 0.8
 
 
-def test_joint_angles_are_as_wide_as_replicants_and_shrink_with_the_range(studio: Studio) -> None:
+def test_joint_angles_are_as_wide_as_replicants_and_shrink_with_the_range(
+    render_body: RenderBody,
+) -> None:
     def mean_angle_deg(pose_range: float) -> float:
         draws = [
-            draw_animal(default_rng(i), studio.anatomy, pose_range=pose_range) for i in range(60)
+            draw_animal(default_rng(i), render_body.anatomy, pose_range=pose_range)
+            for i in range(60)
         ]
         angles = np.linalg.norm(np.stack([draw.joint_rot for draw in draws]), axis=-1)
         return float(np.degrees(angles).mean())
@@ -55,8 +58,8 @@ def test_joint_angles_are_as_wide_as_replicants_and_shrink_with_the_range(studio
     assert mean_angle_deg(0.0) == 0.0
 
 
-def test_bone_scales_and_shifts_stay_small(studio: Studio) -> None:
-    anatomy = studio.anatomy
+def test_bone_scales_and_shifts_stay_small(render_body: RenderBody) -> None:
+    anatomy = render_body.anatomy
     for seed in range(40):
         animal = draw_animal(default_rng(seed), anatomy)
         scale = 1.0 + animal.scale_weights @ anatomy.scaledirs
@@ -66,17 +69,19 @@ def test_bone_scales_and_shifts_stay_small(studio: Studio) -> None:
         assert np.linalg.norm(shift, axis=1).max() <= limit
 
 
-def test_animal_beside_another_shares_its_ground(studio: Studio) -> None:
-    first = draw_animal(default_rng(0), studio.anatomy)
-    other = draw_animal(default_rng(1), studio.anatomy, beside=first)
+def test_animal_beside_another_shares_its_ground(render_body: RenderBody) -> None:
+    first = draw_animal(default_rng(0), render_body.anatomy)
+    other = draw_animal(default_rng(1), render_body.anatomy, beside=first)
     assert other.trans[2] == first.trans[2]
-    assert 0.7 < np.linalg.norm(other.trans - first.trans) / studio.anatomy.body_length < 1.7
+    assert 0.7 < np.linalg.norm(other.trans - first.trans) / render_body.anatomy.body_length < 1.7
 
 
-def test_camera_frames_the_animal_when_nothing_may_leave_the_frame(studio: Studio) -> None:
+def test_camera_frames_the_animal_when_nothing_may_leave_the_frame(
+    render_body: RenderBody,
+) -> None:
     for seed in range(25):
         rng = default_rng(seed)
-        vertices = pose_animal(studio, draw_animal(rng, studio.anatomy), rng).vertices
+        vertices = pose_animal(render_body, draw_animal(rng, render_body.anatomy), rng).vertices
         camera = draw_camera(rng, vertices, 200)
         cam, pixels = camera.to_camera(vertices), camera.project(vertices)
         extent = np.ptp(pixels, axis=0).max() / 200
@@ -89,10 +94,10 @@ def test_camera_frames_the_animal_when_nothing_may_leave_the_frame(studio: Studi
         assert (pixels < 204.0).all()
 
 
-def test_camera_cuts_the_animal_when_asked_to(studio: Studio) -> None:
+def test_camera_cuts_the_animal_when_asked_to(render_body: RenderBody) -> None:
     for seed in range(10):
         rng = default_rng(seed)
-        vertices = pose_animal(studio, draw_animal(rng, studio.anatomy), rng).vertices
+        vertices = pose_animal(render_body, draw_animal(rng, render_body.anatomy), rng).vertices
         pixels = draw_camera(rng, vertices, 200, ViewRange(out_of_frame=1.0)).project(vertices)
         inside = ((pixels >= 0.0) & (pixels < 200.0)).all(axis=1).mean()
         assert 0.2 < inside < 1.0
@@ -134,8 +139,10 @@ def test_camera_without_effects_keeps_the_grain_away() -> None:
     assert any((picture == picture[0, 0]).all() for picture in taken)
 
 
-def test_coats_differ_between_animals_and_stay_in_range(studio: Studio) -> None:
-    coats = np.stack([draw_coat(default_rng(s), studio.template, studio.part) for s in range(12)])
+def test_coats_differ_between_animals_and_stay_in_range(render_body: RenderBody) -> None:
+    coats = np.stack(
+        [draw_coat(default_rng(s), render_body.template, render_body.part) for s in range(12)]
+    )
     assert coats.min() >= 0.0
     assert coats.max() <= 1.0
     assert np.ptp(coats.mean(axis=1), axis=0).max() > 0.2

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from smil_ray.models.heads import _attention as module
-from smil_ray.models.heads._attention import Absorbed, Attention
+from smil_ray.models.heads._attention import AbsorbedProjection, Attention
 
 BATCH, TOKENS, WIDTH, SEEN_WIDTH, HEADS = 2, 7, 16, 12, 4
 
@@ -91,6 +91,6 @@ def test_absorbed_attention_asks_no_gradient_of_tokens_that_need_none():
     own = attention(is_absorbed=True)
     asked, seen = inputs(1)
     memory = own.memory(seen)
-    assert isinstance(memory, Absorbed)
+    assert isinstance(memory, AbsorbedProjection)
     assert not memory.seen.requires_grad
     assert own(asked, memory).requires_grad

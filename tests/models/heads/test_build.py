@@ -6,7 +6,7 @@ import torch
 from smil_ray.config import HeadConfig
 from smil_ray.errors import ConfigError
 from smil_ray.models.backbones import BackboneSpec, Features
-from smil_ray.models.heads._attention import Absorbed
+from smil_ray.models.heads._attention import AbsorbedProjection
 from smil_ray.models.heads.build import HEADS, build_head
 from smil_ray.models.heads.mlp import SpatialSummary
 from smil_ray.models.heads.transformer import TransformerHead, hidden_width
@@ -100,7 +100,7 @@ def test_decoder_makes_nothing_of_frozen_tokens_that_needs_a_gradient(queries, f
     head = build("transformer_decoder", queries=queries, num_heads=1)
     assert isinstance(head, TransformerHead)
     for memory in head.memories(features):
-        assert isinstance(memory, Absorbed)
+        assert isinstance(memory, AbsorbedProjection)
         assert not memory.seen.requires_grad
 
 

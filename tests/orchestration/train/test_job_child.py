@@ -10,7 +10,7 @@ from smil_ray.config.reading import config_from_dict, merge
 from smil_ray.orchestration.train.job import TrainOptions, TrainOutcome, run_training
 from smil_ray.orchestration.tune.trials.outcome import read_outcome
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.training.checkpoint.copy import begin_from
+from smil_ray.training.checkpoint.copy import copy_newest_checkpoint
 from smil_ray.training.checkpoint.files import load_checkpoint
 from tests.memory_data import open_memory_data, tiny_config
 
@@ -37,7 +37,7 @@ def test_member_goes_on_with_its_own_settings_and_keeps_its_own_figures(
     changes = {"train": {"stop_epoch": 2}, "optim": {"learning_rate": 1e-7, "weight_decay": 0.5}}
     changed = config_from_dict(merge(config.model_dump(mode="json"), changes))
     child = RunDir.create_at(tmp_path / "child", changed, "trial")
-    begin_from(parent.run_dir.checkpoints, child.checkpoints)
+    copy_newest_checkpoint(parent.run_dir.checkpoints, child.checkpoints)
 
     outcome = train(changed, resume=child.path)
     assert outcome.status == "finished"

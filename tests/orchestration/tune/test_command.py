@@ -9,7 +9,7 @@ from smil_ray.config.reading import read_yaml, sweep_from_dict
 from smil_ray.orchestration.tune.checks import check_sweep
 from smil_ray.orchestration.tune.command import (
     _parser,
-    _say_held_out,
+    _print_held_out,
     read_sweep,
     tune_main,
 )
@@ -96,7 +96,7 @@ def test_end_of_a_search_says_whether_its_winner_has_learnt_anything(
 ) -> None:
     figures = {"network": {"mpjpe_ra_pct_bl": error}, "mean pose": {"mpjpe_ra_pct_bl": 25.0}}
     found = {"split": "test", "n_samples": 7, "figures": figures}
-    _say_held_out(found, "val/mpjpe_ra_pct_bl", Console(width=200))
+    _print_held_out(found, "val/mpjpe_ra_pct_bl", Console(width=200))
     said = capsys.readouterr().out
     assert "7 held-out samples" in said
     assert ("no better than the mean pose by mpjpe_ra_pct_bl" in said) is is_warned

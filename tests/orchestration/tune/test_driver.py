@@ -145,8 +145,8 @@ def test_asha_decides_alike_after_a_restart(tmp_path: Path) -> None:
     assert not train(driver, bad, 5.0, 4.0)
     assert driver.end(bad).status == "stopped"
     again = make_driver(tmp_path, scheduler=asha)
-    assert again.judge is not None
-    assert again.judge.recorded(2) == {good: 3.0, bad: 4.0}
+    assert again.scheduler is not None
+    assert again.scheduler.recorded(2) == {good: 3.0, bad: 4.0}
     assert again.leaderboard().best is not None
 
 
@@ -173,8 +173,8 @@ def test_median_rule_stops_alike_after_a_restart(tmp_path: Path) -> None:
         "stopped early after epoch 2: worse than the median of the others up to there"
     )
     again = make_driver(tmp_path, trials=4, scheduler=median)
-    assert again.judge is not None
-    assert again.judge.recorded(2) == {names[0]: 2.0, names[1]: 3.0, names[2]: 9.0}
+    assert again.scheduler is not None
+    assert again.scheduler.recorded(2) == {names[0]: 2.0, names[1]: 3.0, names[2]: 9.0}
     spec = [again.next_trial() for _ in range(3)][-1]
     assert spec is not None
     again.start(spec)

@@ -170,7 +170,7 @@ def test_trial_that_kills_its_pack_fails_alone(data: Path, tmp_path: Path) -> No
 def test_second_driver_of_a_search_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune_job, "OTHER_DRIVER_S", 0.1)
+    monkeypatch.setattr(tune_job, "DRIVER_LOCK_WAIT_S", 0.1)
     search = tiny_search(tmp_path / "none.h5", pack=1)
     search["space"] = {"model.backbone.weights": {"choice": ["none"]}}
     outcome = run_sweep(as_sweep(search), output_dir=tmp_path, hooks=SweepHooks(train=toy))
@@ -263,7 +263,7 @@ def test_pack_taken_apart_without_budget_left_ends_and_can_go_on(tmp_path: Path)
     names = [start_next(driver) for _ in range(3)]
     for name in names:
         train(driver, name, 3.0)
-    driver.take_apart(names[:2])
+    driver.split_pack(names[:2])
     driver.budget.tick(0.0)
     driver.budget._spent[0] += 3600.0
     assert driver.next_pack() == []

@@ -10,7 +10,13 @@ import pytest
 from rich.console import Console
 
 from smil_ray.errors import DataError
-from smil_ray.results.ranking.leaderboard import Leaderboard, duration, rank, short_names, show
+from smil_ray.results.ranking.leaderboard import (
+    Leaderboard,
+    format_duration,
+    format_value,
+    rank,
+    short_names,
+)
 from smil_ray.results.ranking.pareto import Objective
 from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.results.ranking.table import ranking_table
@@ -97,14 +103,14 @@ def test_short_names_tell_keys_apart() -> None:
     [(3.2, "3 s"), (99.0, "99 s"), (125.0, "2 min 05 s"), (7500.0, "2 h 05 min")],
 )
 def test_duration_is_written_for_people(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(None, "-"), (0.00012345, "0.0001234"), ("a", "a"), (3, "3")]
 )
 def test_show_writes_values_for_tables(value: Any, text: str) -> None:
-    assert show(value) == text
+    assert format_value(value) == text
 
 
 def test_only_the_highest_level_is_ranked_and_the_lower_ones_follow(tmp_path: Path) -> None:

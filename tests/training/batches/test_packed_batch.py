@@ -30,18 +30,18 @@ def assert_same(found: Batch, expected: Batch) -> None:
 
 
 @pytest.mark.parametrize("frame", ["camera", "root"])
-def test_parcel_gives_the_batch_back(samples: list[Sample], frame: str) -> None:
+def test_packed_batch_gives_the_batch_back(samples: list[Sample], frame: str) -> None:
     batch = collate(samples[:3], frame)
     assert_same(unpack(pack(batch)), batch)
 
 
-def test_parcel_keeps_odd_sizes_and_types_apart(samples: list[Sample]) -> None:
+def test_packed_batch_keeps_odd_sizes_and_types_apart(samples: list[Sample]) -> None:
     mask = torch.arange(3 * 5 * 7, dtype=torch.uint8).reshape(3, 1, 5, 7)
     tokens = torch.randn(3, 11).half()
     batch = replace(collate(samples[:3]), image=None, mask=mask, tokens=tokens)
-    parcel = pack(batch)
-    assert all(place.start % ALIGNMENT == 0 for place in parcel.places)
-    assert_same(unpack(parcel), batch)
+    packed = pack(batch)
+    assert all(slot.start % ALIGNMENT == 0 for slot in packed.slots)
+    assert_same(unpack(packed), batch)
 
 
 def test_loader_processes_give_what_this_process_would(

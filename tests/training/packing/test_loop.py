@@ -13,7 +13,7 @@ from smil_ray.training.batches.features import with_cached_features
 from smil_ray.training.checkpoint.files import load_checkpoint
 from smil_ray.training.checkpoint.folder import last_entry, load_newest
 from smil_ray.training.loop import fit
-from smil_ray.training.packing.compatibility import in_packs, stream_of
+from smil_ray.training.packing.compatibility import group_into_packs, stream_key
 from smil_ray.training.packing.loop import Member, MemberEnd, fit_packed
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import EpochReport, Hooks
@@ -177,10 +177,10 @@ def test_time_of_a_pack_is_shared_out_among_its_members(
 
 
 def test_runs_fit_together_unless_their_batches_or_features_differ() -> None:
-    one = stream_of(config_of({}))
+    one = stream_key(config_of({}))
     assert one is not None
     for name, changes in VARIANTS.items():
-        assert stream_of(config_of(changes)) == one, name
+        assert stream_key(config_of(changes)) == one, name
     for changes in (
         {"train": {"seed": 14}},
         {"data": {"feature_cache": "fp32", "batch_size": 3}},
@@ -189,7 +189,7 @@ def test_runs_fit_together_unless_their_batches_or_features_differ() -> None:
         {"model": {"backbone": {**FROZEN, "name": "test_resnet"}}},
         {"body": {"propagate_scaling": False}},
     ):
-        assert stream_of(config_of(changes)) not in (one, None), changes
+        assert stream_key(config_of(changes)) not in (one, None), changes
 
 
 def test_run_that_trains_its_backbone_or_has_no_cache_is_not_packed() -> None:
@@ -199,10 +199,10 @@ def test_run_that_trains_its_backbone_or_has_no_cache_is_not_packed() -> None:
         {"data": {"feature_cache": "off"}},
         {"data": {"feature_cache": "fp32", "augment": {"enabled": True}}},
     ):
-        assert stream_of(config_of(changes)) is None, changes
+        assert stream_key(config_of(changes)) is None, changes
 
 
 def test_packs_keep_the_order_and_hold_only_what_fits_together() -> None:
     streams = ["a", "b", "a", None, "a", "b", None]
-    assert list(in_packs(streams, 2)) == [[0, 2], [1, 5], [3], [4], [6]]
-    assert list(in_packs(streams, 1)) == [[n] for n in range(7)]
+    assert list(group_into_packs(streams, 2)) == [[0, 2], [1, 5], [3], [4], [6]]
+    assert list(group_into_packs(streams, 1)) == [[n] for n in range(7)]

@@ -9,7 +9,7 @@ import math
 from typing import Literal
 
 
-class Rungs:
+class AshaScheduler:
     """Values of the trials at the epochs where bad ones are stopped.
 
     Args:
@@ -19,7 +19,7 @@ class Rungs:
         mode: Whether small or large values are good.
     """
 
-    verdict = "not among the best there"
+    explanation = "not among the best there"
 
     def __init__(
         self, grace: int, factor: int, epochs: int, mode: Literal["min", "max"] = "min"

@@ -1,24 +1,25 @@
-"""Who stops a trial early: one interface, and its record rebuilt from the sweep's journal."""
+"""The interface of early-stopping schedulers, and their state rebuilt from the journal."""
 
 from typing import Protocol, runtime_checkable
 
 from smil_ray.config import Config
 from smil_ray.config.sweep import SweepConfig
 from smil_ray.orchestration.tune.journal import Journal
-from smil_ray.orchestration.tune.schedulers.asha import Rungs
-from smil_ray.orchestration.tune.schedulers.median import MedianRule
+from smil_ray.orchestration.tune.schedulers.asha import AshaScheduler
+from smil_ray.orchestration.tune.schedulers.median import MedianScheduler
 from smil_ray.orchestration.tune.search.space import grace_epochs
 
 
 @runtime_checkable
-class Judge(Protocol):
+class EarlyStoppingScheduler(Protocol):
     """Decides at certain epochs whether a trial may go on.
 
-    A judge's knowledge is what was recorded, in its order: recorded again, it decides as before.
+    Its state is the sequence of recorded values: recorded again in the same order, it decides
+    the same.
     What is not a number is worse than everything.
     """
 
-    verdict: str
+    explanation: str
     """Why it stops a trial, to follow `stopped early after epoch 3: `."""
 
     def rung_at(self, trial: str, epoch: float) -> int | None:
@@ -34,34 +35,34 @@ class Judge(Protocol):
         ...
 
 
-def restored_judge(
+def restored_scheduler(
     sweep: SweepConfig, base: Config, journal: Journal
-) -> tuple[Judge | None, dict[str, str]]:
-    """Return the sweep's judge with all that it knew, and its reasons by the trials it stopped.
+) -> tuple[EarlyStoppingScheduler | None, dict[str, str]]:
+    """Return the sweep's scheduler with its state, and why it stopped which trials.
 
-    None and no reasons where no trial is stopped early.
+    Without early stopping the scheduler is None.
     """
-    judge = _new_judge(sweep, base)
+    scheduler = _new_scheduler(sweep, base)
     stopped: dict[str, str] = {}
-    if judge is not None:
+    if scheduler is not None:
         for event in journal.rungs():
             name, rung = event["trial"], int(event["rung"])
-            if not judge.record(name, rung, float(event["value"])):
-                stopped[name] = stop_reason(judge, float(rung))
-    return judge, stopped
+            if not scheduler.record(name, rung, float(event["value"])):
+                stopped[name] = stop_reason(scheduler, float(rung))
+    return scheduler, stopped
 
 
-def stop_reason(judge: Judge, epoch: float) -> str:
-    """Return why a judge stopped a trial after an epoch."""
-    return f"stopped early after epoch {epoch:g}: {judge.verdict}"
+def stop_reason(scheduler: EarlyStoppingScheduler, epoch: float) -> str:
+    """Return why the scheduler stopped a trial after an epoch."""
+    return f"stopped early after epoch {epoch:g}: {scheduler.explanation}"
 
 
-def _new_judge(sweep: SweepConfig, base: Config) -> Judge | None:
-    scheduler, train = sweep.scheduler, base.train
-    if scheduler.type == "asha":
+def _new_scheduler(sweep: SweepConfig, base: Config) -> EarlyStoppingScheduler | None:
+    settings, train = sweep.scheduler, base.train
+    if settings.type == "asha":
         grace = grace_epochs(sweep, base)
-        return Rungs(grace, scheduler.reduction_factor, train.epochs, train.select_mode)
-    if scheduler.type == "median":
+        return AshaScheduler(grace, settings.reduction_factor, train.epochs, train.select_mode)
+    if settings.type == "median":
         grace = grace_epochs(sweep, base)
-        return MedianRule(grace, scheduler.min_trials, train.epochs, train.select_mode)
+        return MedianScheduler(grace, settings.min_trials, train.epochs, train.select_mode)
     return None

@@ -11,7 +11,7 @@ import statistics
 from typing import Literal
 
 
-class MedianRule:
+class MedianScheduler:
     """Values of the trials after every epoch.
 
     Args:
@@ -21,7 +21,7 @@ class MedianRule:
         mode: Whether small or large values are good.
     """
 
-    verdict = "worse than the median of the others up to there"
+    explanation = "worse than the median of the others up to there"
 
     def __init__(
         self, grace: int, min_trials: int, epochs: int, mode: Literal["min", "max"] = "min"

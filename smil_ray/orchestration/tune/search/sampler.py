@@ -57,14 +57,14 @@ class OptunaSampler:
             sampler=None,
         )
         self._asked: dict[int, optuna.trial.Trial] = {}
-        self._told = 0
+        self._n_results = 0
 
     def ask(self, index: int) -> Point | None:
         """Return a point that Optuna suggests, or None after the last trial."""
         if index >= self._sweep.trials:
             return None
         if not self._asked:
-            seed = self._sweep.seed + self._told
+            seed = self._sweep.seed + self._n_results
             self._study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         trial = self._study.ask()
         self._asked[index] = trial
@@ -76,7 +76,7 @@ class OptunaSampler:
             values = None
         failed = values is None
         state = optuna.trial.TrialState.FAIL if failed else optuna.trial.TrialState.COMPLETE
-        self._told += 1
+        self._n_results += 1
         if index in self._asked:
             self._study.tell(self._asked[index], values, state=state)
             return

@@ -26,7 +26,7 @@ Pick = Callable[[str, ParameterSpace], int | float]
 
 DRAWS_FOR_A_NEW_POINT = 50
 CHECKED_SAMPLES = 64
-NOT_WORK = ("run", "tracking")
+NOT_IN_DIGEST = ("run", "tracking")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class TrialSpec:
     @property
     def digest(self) -> str:
         """What must be equal for two trials to be the same work (not where it runs)."""
-        work = {key: value for key, value in self.config.items() if key not in NOT_WORK}
+        work = {key: value for key, value in self.config.items() if key not in NOT_IN_DIGEST}
         return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from smil_ray.config import TrainConfig
 from smil_ray.errors import SmilRayError
-from smil_ray.results.ranking.leaderboard import best_record, duration, show
+from smil_ray.results.ranking.leaderboard import best_record, format_duration, format_value
 from smil_ray.results.ranking.levels import top_level
 from smil_ray.results.ranking.records import TrialRecord, is_number
 from smil_ray.tracking.cost import EPOCH_SECONDS, SECONDS, cost_of, images_per_second, write_cost
@@ -61,10 +61,10 @@ def close_trial(folder: Path, record: TrialRecord) -> None:
 
 def outcome_line(record: TrialRecord, best: TrialRecord | None, note: str) -> str:
     """Return one line for people about a trial that has ended, and the best one so far."""
-    shown = ", ".join(f"{key}={show(value)}" for key, value in record.labels.items())
-    outcome = show(record.metric) if record.is_ranked else f"failed: {record.reason}"
-    leader = f"; best so far {best.name} {show(best.metric)}" if best else ""
-    return f"{record.name}: {outcome}{note} in {duration(record.seconds)} [{shown}]{leader}"
+    shown = ", ".join(f"{key}={format_value(value)}" for key, value in record.labels.items())
+    outcome = format_value(record.metric) if record.is_ranked else f"failed: {record.reason}"
+    leader = f"; best so far {best.name} {format_value(best.metric)}" if best else ""
+    return f"{record.name}: {outcome}{note} in {format_duration(record.seconds)} [{shown}]{leader}"
 
 
 def sweep_figures(

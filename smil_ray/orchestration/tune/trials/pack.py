@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from smil_ray.config.reading import config_from_dict, merge
-from smil_ray.orchestration.cluster import note_node
+from smil_ray.orchestration.cluster import record_node
 from smil_ray.orchestration.tune.trials.trial import (
     TRAINING_ERRORS,
     TrainTrial,
@@ -87,7 +87,7 @@ class _Member:
         status = run.status()
         is_dropped = (self._folder / DROP_FILE).exists()
         if not is_dropped and status["state"] not in ("finished", "failed"):
-            note_node(run)
+            record_node(run)
             return False
         failed = status["state"] == "failed" and not is_dropped
         self._report(failure=status["reason"] or "it failed" if failed else "", ended=True)
@@ -132,7 +132,7 @@ def drop(folder: Path) -> None:
     (folder / DROP_FILE).touch()
 
 
-def take_back(folder: Path) -> None:
+def cancel_drop(folder: Path) -> None:
     """Let the run in `folder` go on after all."""
     (folder / DROP_FILE).unlink(missing_ok=True)
 

@@ -8,7 +8,7 @@ from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.search.space import TrialSpec, list_points
 from smil_ray.orchestration.tune.trials.resources import TrialPlan
-from smil_ray.training.packing.compatibility import in_packs, stream_of
+from smil_ray.training.packing.compatibility import group_into_packs, stream_key
 
 LARGEST_PACK = 8
 LOOK_AHEAD = 4
@@ -73,7 +73,7 @@ class Packer:
             return [self.alone.pop(0)]
         while True:
             streams = [self._stream(spec) for spec in self.held]
-            pack = next(in_packs(streams, self._size), [])
+            pack = next(group_into_packs(streams, self._size), [])
             if len(pack) == self._size or len(self.held) >= self._most:
                 break
             if self.held and streams[0] is None:
@@ -88,7 +88,7 @@ class Packer:
 
     @staticmethod
     def _stream(spec: TrialSpec) -> str | None:
-        return stream_of(Config.model_validate(spec.config))
+        return stream_key(Config.model_validate(spec.config))
 
 
 def _may_be_frozen(sweep: SweepConfig, base: Config) -> bool:

@@ -12,7 +12,7 @@ from ray import tune
 from smil_ray.config import Config
 from smil_ray.config.reading import config_from_dict, merge
 from smil_ray.errors import SmilRayError
-from smil_ray.orchestration.cluster import note_node
+from smil_ray.orchestration.cluster import record_node
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync.metrics import MetricRow, read_metrics
 from smil_ray.training.checkpoint.folder import last_entry
@@ -111,7 +111,7 @@ def run_trial(tune_config: Mapping[str, Any], train: TrainTrial) -> None:
         if job.follow:
             _train_and_follow(train, config, folder, report)
         else:
-            note_node(RunDir.open(folder))
+            record_node(RunDir.open(folder))
             for row in saved_epochs(folder, job.metric):
                 report(row.epoch, row.metrics)
             train(config, folder, report)

@@ -8,7 +8,7 @@ from smil_ray.data.dataset import SmilDataset
 from smil_ray.errors import ConfigError, ModelFileError
 
 
-def fit_body_model(config: Config) -> Config:
+def with_body_model_of_data(config: Config) -> Config:
     """Return `config` with the body model that its data file was made with.
 
     A model that was written down anywhere is left alone: one that does not fit is an error when
