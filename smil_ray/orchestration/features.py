@@ -112,7 +112,7 @@ def _build(
 
 
 def _has_one_device(address: str | None) -> bool:
-    """Whether Ray would only be in the way."""
+    """Whether one process here does it all, so that Ray is not needed."""
     if address not in (None, "local") or ray.is_initialized():
         return False
     few_cpus = (os.cpu_count() or 1) < 2 * THREADS
@@ -150,7 +150,7 @@ def _build_on_ray(
 
 
 def _build_part(config: Config, first: int, threads: int) -> None:
-    """Be one builder, in a Ray task."""
+    """Build the caches in a Ray task, together with the other tasks."""
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
         torch.set_num_threads(threads)

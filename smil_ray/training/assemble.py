@@ -1,4 +1,4 @@
-"""A configuration and a data set become the parts of a run; mistakes end here, not at step one."""
+"""A configuration and a data set become the parts of a run, checked before the first step."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The body model of a data file, so that nobody has to name it twice."""
+"""The body model that a data file was made with, as the default of a run."""
 
 from pathlib import Path
 

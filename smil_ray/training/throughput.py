@@ -1,4 +1,4 @@
-"""How fast a run is: rates, waiting for data, time left, GPU memory."""
+"""Throughput of a run: steps and samples per second, share of time waiting for data, GPU memory."""
 
 import os
 import resource

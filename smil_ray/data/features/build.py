@@ -1,4 +1,4 @@
-"""Build a feature cache together with whoever else builds it, resumable after any death.
+"""Build a feature cache, alone or with other processes; resumable after any of them died.
 
 CACHE/key.json             what the cache is of
 CACHE/features-00012.safetensors   rows of features, labels and masks

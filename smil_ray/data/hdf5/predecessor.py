@@ -50,7 +50,7 @@ def is_predecessor_file(path: Path) -> bool:
 
 
 class PredecessorSource:
-    """Samples of a predecessor's file; see `dataset_source.SampleSource`.
+    """Samples of a predecessor's file; see `sample_source.SampleSource`.
 
     Each process opens the file for itself when it first reads an image.
 

@@ -33,7 +33,7 @@ _REWRITE = "make the file again with `smil-ray preprocess`"
 
 
 class Hdf5Source:
-    """Samples of one file; see `dataset_source.SampleSource`.
+    """Samples of one file; see `sample_source.SampleSource`.
 
     HDF5 itself is used only while opening. Labels stay in memory; image bytes are read with
     `pread` from the two contiguous blobs, which is safe in threads and across fork. Pickles

@@ -41,7 +41,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class SampleTable:
-    """Encoded samples: `columns` by path of `hdf5_schema.COLUMNS`, images as blobs."""
+    """Encoded samples: `columns` by path of `hdf5.schema.COLUMNS`, images as blobs."""
 
     names: tuple[str, ...]
     groups: tuple[str, ...]

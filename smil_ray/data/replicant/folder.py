@@ -22,7 +22,7 @@ _ANY_SIZE = 1000  # Which labels a file has does not depend on the picture's siz
 
 
 class FolderSource:
-    """Samples of a folder; see `dataset_source.SampleSource`.
+    """Samples of a folder; see `sample_source.SampleSource`.
 
     Annotations are parsed once, when the folder is opened, to know names and labels; those that
     cannot be used are left out and counted in `info.drop_counts`. Pictures are read on demand;

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a polite question: save, then end."""
+"""SIGTERM and Ctrl-C become a request: save a checkpoint, then stop."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""How a sweep stands, from its folder: also one that is running, or that was killed."""
+"""The leaderboard of a sweep from its folder, also while it runs or after it was killed."""
 
 from pathlib import Path
 

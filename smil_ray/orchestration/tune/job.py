@@ -75,8 +75,8 @@ class SweepHooks:
     """What a sweep calls.
 
     Attributes:
-        train: Trains a trial; default: `train_job`, inline or on Ray Train.
-        train_final: Trains the winner; default: `train_job` on Ray Train.
+        train: Trains a trial; default: `train.job`, inline or on Ray Train.
+        train_final: Trains the winner; default: `train.job` on Ray Train.
         evaluate: Evaluates the winner's run folder on held-out samples.
         sample_errors: Measures single samples, by which the best trials are compared.
         report: Writes the report of the sweep's folder.

@@ -1,4 +1,4 @@
-"""How sure a difference is: bootstrap intervals of means and of paired differences.
+"""Bootstrap confidence intervals of means and of paired differences.
 
 Groups of near-duplicates (cameras of one frame, several animals in one picture) are drawn again
 with replacement, each sample its own group where nothing is said. The interval is the studentised

@@ -1,4 +1,4 @@
-"""Levels of successive halving: do the cheap ones order trials as the dear ones do?"""
+"""Levels of successive halving: how well cheap levels predict the order at expensive ones."""
 
 import statistics
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which runs can be trained as one pack; see `packed`. It knows settings, and no network."""
+"""Which runs can be packed, by their settings alone; see `packing.loop`."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What a prediction is worth, in quantities that no curriculum changes.
+"""Validation metrics of predictions; none depends on loss weights or the curriculum.
 
 Every figure is a sum over samples divided by a count, never a mean of batch means, and compares
 in the *camera* frame, so that networks with either reference frame can be compared. Ground-truth

@@ -1,4 +1,4 @@
-"""Successive halving over fidelity: many trials on little, the best of them again on more.
+"""Successive halving over fidelity: many trials on little data, the best again on more.
 
 Levels grow in data, resolution and epochs. A trial begins anew at each level, because the
 schedules of learning rate and loss weights belong to the number of epochs. Only trials of the

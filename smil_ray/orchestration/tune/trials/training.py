@@ -1,4 +1,5 @@
-"""Trials and the winner trained with `train_job`; apart, so that a search is tested without it."""
+"""Trials and the winner trained with `orchestration.train`; a separate module, so that searches are
+tested without it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from smil_ray.training.reports import EpochReport
 
 
 def train_inline(config: Config, folder: Path, report: ReportEpoch) -> None:
-    """Train in this process; see `tune_trial.TrainTrial`."""
+    """Train in this process; see `trials.trial.TrainTrial`."""
 
     def report_epoch(state: EpochReport) -> None:
         report(float(state.epoch), state.metrics)
