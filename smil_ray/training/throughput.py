@@ -1,4 +1,4 @@
-"""Throughput of a run: steps and samples per second, share of time waiting for data, GPU memory."""
+"""Throughput of a run: steps and samples per second, waiting for data, GPU memory."""
 
 import os
 import resource

@@ -1,5 +1,4 @@
-"""Trials and the winner trained with `orchestration.train`; a separate module, so that searches are
-tested without it."""
+"""Trains trials and the winner with `orchestration.train`; apart, so that tests can replace it."""
 
 from collections.abc import Callable
 from pathlib import Path
