@@ -16,7 +16,7 @@ from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
 from smil_ray.orchestration.tune.driver import SweepDriver
-from smil_ray.orchestration.tune.search.space import TrialSpec
+from smil_ray.orchestration.tune.search.spec import TrialSpec
 from smil_ray.orchestration.tune.trials.pack import drop, packed_jobs
 from smil_ray.orchestration.tune.trials.trial import TrialJob, failure_reason
 

@@ -15,7 +15,7 @@ from smil_ray.orchestration.tune.journal import BUDGET, Journal
 from smil_ray.orchestration.tune.schedulers.early_stopping import restored_scheduler, stop_reason
 from smil_ray.orchestration.tune.schedulers.generations import make_queue
 from smil_ray.orchestration.tune.search.sampler import objectives
-from smil_ray.orchestration.tune.search.space import TrialSpec
+from smil_ray.orchestration.tune.search.spec import TrialSpec
 from smil_ray.orchestration.tune.trials.outcome import (
     close_trial,
     outcome_line,

@@ -18,7 +18,7 @@ from typing import Any
 from ray import tune
 
 from smil_ray.config import Config
-from smil_ray.config.reading import read_yaml, sweep_from_dict, to_yaml
+from smil_ray.config.reading import config_from_dict, read_yaml, sweep_from_dict, to_yaml
 from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError, SmilRayError
 from smil_ray.orchestration.cluster import cluster_resources, start_ray
@@ -254,6 +254,9 @@ def _open_folder(
         write_atomic(run.path / SWEEP_FILE, to_yaml(sweep, only_set=True))
         return run
     stored = load_sweep(resume)
+    # Settings that did not exist yet when the sweep was started count as left at their defaults.
+    stored_base = config_from_dict(stored.base, source=str(resume / SWEEP_FILE))
+    stored = stored.model_copy(update={"base": stored_base.model_dump(mode="json")})
     old, new = stored.model_dump(mode="json"), sweep.model_dump(mode="json")
     fixed = set(new) - CHANGEABLE
     if sweep.search == "pbt" or sweep.scheduler.levels:

@@ -1,14 +1,16 @@
 """The driver of a sweep without Ray: journal, ranking, resume."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from smil_ray.config.reading import sweep_from_dict
+from smil_ray.config.reading import read_yaml, sweep_from_dict
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.driver import SweepDriver
 from smil_ray.orchestration.tune.search.space import base_config
+from smil_ray.orchestration.tune.search.spec import config_digest
 from smil_ray.orchestration.tune.trials.resources import TrialPlan
 from smil_ray.tracking.run_dir import RunDir
 
@@ -135,6 +137,22 @@ def test_resume_with_other_settings_is_refused(tmp_path: Path) -> None:
     start_next(make_driver(tmp_path))
     with pytest.raises(ConfigError, match="trial_000 was run with other settings"):
         make_driver(tmp_path, "optim.weight_decay=0.5").next_trial()
+
+
+def test_sweep_from_before_a_setting_existed_goes_on(tmp_path: Path) -> None:
+    driver = make_driver(tmp_path)
+    name = start_next(driver)
+    file, journal = driver.trial_folder(name) / "config.yaml", tmp_path / "journal.jsonl"
+    values = read_yaml(file)
+    was = config_digest(values)
+    del values["data"]["feature_views"]
+    file.write_text(json.dumps(values))
+    journal.write_text(journal.read_text().replace(was, config_digest(values)))
+    again = make_driver(tmp_path).next_trial()
+    assert again is not None
+    assert again.name == name
+    with pytest.raises(ConfigError, match="was run with other settings"):
+        make_driver(tmp_path, "data.feature_views=3").next_trial()
 
 
 def test_asha_decides_alike_after_a_restart(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from smil_ray.orchestration.tune.journal import Journal, has_ended
 from smil_ray.orchestration.tune.schedulers.halving import Levels
 from smil_ray.orchestration.tune.schedulers.population import Population
 from smil_ray.orchestration.tune.search.queue import TrialQueue, check_same
-from smil_ray.orchestration.tune.search.space import TrialSpec
+from smil_ray.orchestration.tune.search.spec import TrialSpec
 from smil_ray.results.ranking.records import TrialRecord
 
 

@@ -14,12 +14,8 @@ from typing import Any
 from smil_ray.config import Config
 from smil_ray.config.sweep import LevelConfig, SweepConfig
 from smil_ray.errors import ConfigError
-from smil_ray.orchestration.tune.search.space import (
-    TrialSpec,
-    last_stage_epoch,
-    list_points,
-    make_trial,
-)
+from smil_ray.orchestration.tune.search.space import last_stage_epoch, list_points, make_trial
+from smil_ray.orchestration.tune.search.spec import TrialSpec
 from smil_ray.results.ranking.leaderboard import rank
 from smil_ray.results.ranking.records import TrialRecord
 

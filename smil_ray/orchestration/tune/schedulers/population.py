@@ -16,14 +16,13 @@ from smil_ray.config import Config
 from smil_ray.config.sweep import ParameterSpace, SweepConfig
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.search.space import (
-    Point,
     RandomStream,
-    TrialSpec,
     draw,
     grace_epochs,
     list_points,
     make_trial,
 )
+from smil_ray.orchestration.tune.search.spec import Point, TrialSpec
 from smil_ray.results.ranking.records import TrialRecord
 
 FACTORS = (0.8, 1.25)

@@ -4,11 +4,13 @@ import statistics
 from collections import deque
 
 from smil_ray.config import Config
+from smil_ray.config.reading import config_from_dict, read_yaml
 from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.journal import Journal, has_ended
 from smil_ray.orchestration.tune.search.sampler import make_sampler
-from smil_ray.orchestration.tune.search.space import TrialSpec, make_trial
+from smil_ray.orchestration.tune.search.space import make_trial
+from smil_ray.orchestration.tune.search.spec import TrialSpec, config_digest
 from smil_ray.results.ranking.records import TrialRecord
 
 
@@ -102,13 +104,24 @@ class TrialQueue:
 def check_same(journal: Journal, spec: TrialSpec, known: TrialRecord) -> None:
     """Make sure that a trial in the journal is the one that is meant.
 
+    Settings that did not exist yet when the trial was run count as left at their defaults.
+
     Raises:
         ConfigError: It was run with other settings.
     """
-    if known.digest != spec.digest:
+    if spec.digest not in (known.digest, _completed_digest(journal, known)):
         raise ConfigError(
             f"{journal.path}: {spec.name} was run with other settings",
             expected=f"configuration {spec.digest}",
             found=known.digest,
             remedy="resume with the same settings and data, or start a new sweep",
         )
+
+
+def _completed_digest(journal: Journal, known: TrialRecord) -> str | None:
+    """Return the digest of a trial's stored configuration with today's further settings."""
+    file = journal.path.parent / known.folder / "config.yaml"
+    stored = read_yaml(file) if file.is_file() else {}
+    if config_digest(stored) != known.digest:
+        return None
+    return config_digest(config_from_dict(stored, source=str(file)).model_dump(mode="json"))

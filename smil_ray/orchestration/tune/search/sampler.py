@@ -8,7 +8,8 @@ import optuna
 
 from smil_ray.config import Config
 from smil_ray.config.sweep import ParameterSpace, SweepConfig
-from smil_ray.orchestration.tune.search.space import Point, draw, list_points
+from smil_ray.orchestration.tune.search.space import draw, list_points
+from smil_ray.orchestration.tune.search.spec import Point
 from smil_ray.results.ranking.pareto import Objective
 
 _DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {"min": "minimize", "max": "maximize"}

@@ -4,13 +4,11 @@ A *point* says for each searched key which choice (its number) or which value wa
 sweep settings always give the same points, so that an interrupted sweep finds its trials again.
 """
 
-import hashlib
 import itertools
 import json
 import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -20,54 +18,12 @@ from smil_ray.config import Config
 from smil_ray.config.reading import apply_overrides, config_from_dict, merge, set_key
 from smil_ray.config.sweep import ParameterSpace, SweepConfig
 from smil_ray.errors import ConfigError
+from smil_ray.orchestration.tune.search.spec import Point, TrialSpec
 
-Point = dict[str, int | float]
 Pick = Callable[[str, ParameterSpace], int | float]
 
 DRAWS_FOR_A_NEW_POINT = 50
 CHECKED_SAMPLES = 64
-NOT_IN_DIGEST = ("run", "tracking")
-
-
-@dataclass(frozen=True)
-class TrialSpec:
-    """One trial before it starts.
-
-    Attributes:
-        name: Folder and display name.
-        index: Number of the configuration; its repeats share it.
-        repeat: Number of the repeat; the training seed is the base seed plus this.
-        point: What was drawn.
-        values: Searched keys with their values.
-        labels: Searched keys as tables and plots show them.
-        config: The complete configuration as plain values.
-        level: Level of successive halving.
-        generation: Generation of population-based training.
-        parent: The trial from whose checkpoint it goes on.
-    """
-
-    name: str
-    index: int
-    repeat: int
-    point: Point
-    values: dict[str, Any]
-    labels: dict[str, Any]
-    config: dict[str, Any]
-    level: int = 0
-    generation: int = 0
-    parent: str | None = None
-
-    @property
-    def last_epoch(self) -> int:
-        """After which epoch the trial ends."""
-        train = self.config["train"]
-        return min(train["epochs"], train["stop_epoch"] or train["epochs"])
-
-    @property
-    def digest(self) -> str:
-        """What must be equal for two trials to be the same work (not where it runs)."""
-        work = {key: value for key, value in self.config.items() if key not in NOT_IN_DIGEST}
-        return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def base_config(sweep: SweepConfig, overrides: Sequence[str] = (), **sections: Any) -> Config:

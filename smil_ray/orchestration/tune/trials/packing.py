@@ -6,7 +6,8 @@ from collections.abc import Callable
 from smil_ray.config import Config
 from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError
-from smil_ray.orchestration.tune.search.space import TrialSpec, list_points
+from smil_ray.orchestration.tune.search.space import list_points
+from smil_ray.orchestration.tune.search.spec import TrialSpec
 from smil_ray.orchestration.tune.trials.resources import TrialPlan
 from smil_ray.training.packing.compatibility import group_into_packs, stream_key
 

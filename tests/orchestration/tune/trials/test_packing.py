@@ -13,12 +13,8 @@ from smil_ray.config.reading import sweep_from_dict
 from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.job import SweepHooks, SweepOutcome, run_sweep
-from smil_ray.orchestration.tune.search.space import (
-    TrialSpec,
-    base_config,
-    list_points,
-    make_trial,
-)
+from smil_ray.orchestration.tune.search.space import base_config, list_points, make_trial
+from smil_ray.orchestration.tune.search.spec import TrialSpec
 from smil_ray.orchestration.tune.trials.packing import Packer, pack_size
 from smil_ray.orchestration.tune.trials.resources import TrialPlan
 from smil_ray.tracking.run_dir import RunDir
