@@ -20,7 +20,7 @@ def describe(model: SmilModel) -> str:
         ("betas", str(model.n_betas)),
         ("bones per vertex", f"at most {int((source.weights > 1e-6).sum(axis=1).max())}"),
         ("extent", f"{extent} (x, y, z; model units)"),
-        ("body length", f"{model.body_length:.3f} along {_chain(model)}"),
+        ("body length", f"{model.body_length:.3f} along {model.skeleton.describe_chain()}"),
         ("rest joints", joints),
         ("joint regressor", _have(source.joint_regressor)),
         ("pose blend shapes", _have(source.posedirs)),
@@ -36,12 +36,6 @@ def describe(model: SmilModel) -> str:
 
 def _have(value: np.ndarray | None) -> str:
     return "none" if value is None else " x ".join(str(size) for size in value.shape)
-
-
-def _chain(model: SmilModel) -> str:
-    chain = model.skeleton.body_chain
-    names = model.skeleton.joint_names
-    return f"{names[chain[0]]} ... {names[chain[-1]]} ({len(chain)} joints)"
 
 
 def _joint_table(model: SmilModel) -> list[str]:

@@ -4,9 +4,11 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
+from smil_ray.core.trunk import trunk_joints
 from smil_ray.errors import ConfigError, ModelFileError
 
 
@@ -14,13 +16,20 @@ from smil_ray.errors import ConfigError, ModelFileError
 class Skeleton:
     """A kinematic tree: `parents[j]` is the parent's index, -1 for the root, parents come first.
 
+    Attributes:
+        joint_names: Unique names.
+        parents: Index of each joint's parent.
+        named_chain: Joints along the trunk, end to end, if the model names them: all of them, or
+            some with the joints between them left out; see `body_chain`.
+
     Raises:
         ModelFileError: Names and parents differ in number, a name occurs twice, the first joint
-            is not the only root, or a parent comes after its child.
+            is not the only root, a parent comes after its child, or the named chain is none.
     """
 
     joint_names: tuple[str, ...]
     parents: tuple[int, ...]
+    named_chain: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names, parents = self.joint_names, self.parents
@@ -38,6 +47,7 @@ class Skeleton:
                     expected="one root, first, and parents before children",
                     found=f"parent index {parent}",
                 )
+        self._check_named_chain()
 
     @property
     def n_joints(self) -> int:
@@ -77,15 +87,23 @@ class Skeleton:
     def body_chain(self) -> tuple[int, ...]:
         """Joints along the trunk, end to end; the length of this chain is the *body length*.
 
-        The trunk is the longest path (in joints) among joints whose name starts with `b_`, as
-        in replicAnt's insects (abdomen tip to head); for other skeletons, the longest path of
-        the whole tree. A chain's length does not change with pose.
+        The chain that the model names (`named_chain`). If it names none, the longest path in
+        joints within the trunk as the joints' names tell it (`core.trunk`): in replicAnt's
+        insects from the abdomen's tip to the head, in other animals without tail, ears, antennae
+        and limbs. A chain's length does not change with pose.
         """
-        trunk = {j for j, name in enumerate(self.joint_names) if name.startswith("b_")}
-        if len(trunk) < 2:
-            trunk = set(range(self.n_joints))
+        if self.named_chain:
+            stops = [self.index[name] for name in self.named_chain]
+            legs = [self._path(a, b) for a, b in pairwise(stops)]
+            return (stops[0], *(joint for leg in legs for joint in leg[1:]))
+        trunk = trunk_joints(self.joint_names)
         paths = [self._path(a, b) for a in sorted(trunk) for b in sorted(trunk) if a <= b]
         return max((p for p in paths if trunk.issuperset(p)), key=len, default=(0,))
+
+    def describe_chain(self) -> str:
+        """Return the joints of the body chain by name, and whether the model named them."""
+        names = " - ".join(self.joint_names[joint] for joint in self.body_chain)
+        return names if self.named_chain else f"{names} (by the joints' names)"
 
     @cached_property
     def mirror(self) -> tuple[int, ...]:
@@ -111,6 +129,23 @@ class Skeleton:
                 )
             found[self.index[name]] = True
         return found
+
+    def _check_named_chain(self) -> None:
+        chain = self.named_chain
+        unknown = [name for name in chain if name not in self.joint_names]
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], self.joint_names, n=1, cutoff=0.0)[0]
+            raise ModelFileError(
+                f"Skeleton: body chain with the unknown joint {unknown[0]!r}",
+                remedy=f"the nearest joint is {near!r}",
+            )
+        whole = self.body_chain if chain else ()
+        if len(chain) == 1 or len(set(whole)) < len(whole):
+            raise ModelFileError(
+                "Skeleton: body chain",
+                expected="two or more joints along the trunk, in order",
+                found=", ".join(chain),
+            )
 
     def _path(self, a: int, b: int) -> tuple[int, ...]:
         """Joints from `a` to `b` through their lowest common ancestor."""

@@ -2,18 +2,21 @@
 
 Every global that the pickle names becomes a record of the call that it would have been; only names
 on a short list are recorded, all others are refused. After loading, the records that describe
-numpy arrays, sparse matrices and chumpy arrays are turned into numpy arrays by the code below, so
-neither numpy's, scipy's nor chumpy's own constructors ever see what a stranger wrote.
+numpy arrays, sparse matrices and chumpy arrays are turned into numpy arrays by the code below and
+in `_chumpy_values`, so neither numpy's, scipy's nor chumpy's own constructors ever see what a
+stranger wrote.
 """
 
 import io
 import pickle
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from smil_ray.body.model_file._chumpy_values import CHUMPY_CLASSES, chumpy_value
 from smil_ray.errors import ModelFileError
 
 _MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
@@ -30,6 +33,7 @@ _ALLOWED = {
     **{(module, "_frombuffer"): "frombuffer" for module in _NUMERIC},
     **{(module, "object"): "type" for module in _BUILTINS},
     **{(module, "bytes"): "bytes" for module in _BUILTINS},
+    **{(module, name): "items" for module in _BUILTINS for name in ("set", "frozenset", "list")},
 }
 _SPARSE = {f"{kind}_{form}" for kind in ("csc", "csr", "coo") for form in ("matrix", "array")}
 _BROKEN = (
@@ -72,12 +76,12 @@ class _RecordingUnpickler(pickle.Unpickler):
         kind = _ALLOWED.get((module, name))
         if kind is None and module.split(".")[:2] == ["scipy", "sparse"] and name in _SPARSE:
             kind = "sparse"
-        if kind is None and module.split(".")[0] == "chumpy":
+        if kind is None and module.split(".")[0] == "chumpy" and name in CHUMPY_CLASSES:
             kind = "chumpy"
         if kind is None:
             raise ModelFileError(
                 f"the pickle asks for {module}.{name}, which is refused; nothing was executed",
-                expected="numpy arrays, scipy sparse matrices and chumpy arrays only",
+                expected="numpy arrays, scipy sparse matrices, chumpy arrays and selections only",
                 remedy="export the model again with plain numpy arrays",
             )
         return type("Recorded", (_Record,), {"kind": kind, "name": f"{module}.{name}"})
@@ -87,8 +91,13 @@ class _RecordingUnpickler(pickle.Unpickler):
         raise ModelFileError("the pickle refers to objects outside the file, which is refused")
 
 
-def load_model_pickle(path: Path) -> dict[str, Any]:
+def load_model_pickle(path: Path, keys: Collection[str] | None = None) -> dict[str, Any]:
     """Return the dictionary of a model pickle, with numpy arrays for every kind of array.
+
+    Args:
+        path: The file.
+        keys: Keys to return, where there; all by default. What the others hold is recorded like
+            everything else, but need not be data. Keys that are byte strings are decoded.
 
     Raises:
         ModelFileError: The file is missing, damaged, holds something else than a dictionary, or
@@ -100,7 +109,7 @@ def load_model_pickle(path: Path) -> dict[str, Any]:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         tree = _RecordingUnpickler(io.BytesIO(raw), encoding="latin1").load()
-        content = _resolve(tree, 0)
+        content = _chosen(tree, keys) if isinstance(tree, dict) else _resolve(tree, 0)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error
     except _BROKEN as error:
@@ -112,7 +121,19 @@ def load_model_pickle(path: Path) -> dict[str, Any]:
         raise ModelFileError(
             f"{path}: no model", expected="a dictionary", found=type(content).__name__
         )
-    return {str(key): value for key, value in content.items()}
+    return content
+
+
+def _chosen(tree: dict[Any, Any], keys: Collection[str] | None) -> dict[str, Any]:
+    named = {_key(key): key for key in tree}
+    wanted = named if keys is None else [name for name in named if name in keys]
+    return {name: _resolve(tree[named[name]], 1) for name in wanted}
+
+
+def _key(key: Any) -> str:
+    """Return a dictionary's key as text; byte strings of protocol 2 are calls of an encoder."""
+    key = _resolve(key, 1) if isinstance(key, _Record) else key
+    return key.decode("latin1") if isinstance(key, bytes) else str(key)
 
 
 def _resolve(value: Any, depth: int) -> Any:
@@ -120,9 +141,11 @@ def _resolve(value: Any, depth: int) -> Any:
     if depth > _MAX_DEPTH:
         raise ValueError(f"nested deeper than {_MAX_DEPTH}")
     if isinstance(value, dict):
-        return {key: _resolve(item, depth + 1) for key, item in value.items()}
+        return {_key(key): _resolve(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(_resolve(item, depth + 1) for item in value)
+    if isinstance(value, (set, frozenset)):
+        return [_resolve(item, depth + 1) for item in value]
     if isinstance(value, _Record):
         return _RESOLVERS[_kind(value)](value, depth + 1)
     if isinstance(value, type):
@@ -199,12 +222,24 @@ def _empty_bytes(record: _Record, depth: int) -> bytes:
     return b""
 
 
+def _items(record: _Record, depth: int) -> list[Any]:
+    """Return what a `set`, `frozenset` or `list` was made of; chumpy keeps its notes in sets."""
+    args = record.__dict__["args"]
+    if len(args) > 1 or not all(isinstance(arg, (list, tuple)) for arg in args):
+        raise ValueError(f"{record.name} of something that is no list")
+    return [_resolve(item, depth) for arg in args for item in arg]
+
+
 def _chumpy(record: _Record, depth: int) -> np.ndarray:
-    """Return the value of a plain chumpy array; expressions (Select, ...) are refused."""
-    state = _resolve(record.__dict__["state"], depth)
-    if not isinstance(state, dict) or not isinstance(state.get("x"), np.ndarray):
-        raise ValueError(f"{record.name} without a plain value; save it as a numpy array")
-    return state["x"]
+    """Return the value of a chumpy array; only what the value depends on is read."""
+    # Protocol 0 names the class as the argument of `_reconstructor`.
+    own = record.kind == "chumpy"
+    name = record.name if own else record.__dict__["args"][0].name
+    state = record.__dict__["state"]
+    if not isinstance(state, dict):
+        raise ValueError(f"{name} without attributes")
+    attributes = {_key(key): item for key, item in state.items()}
+    return chumpy_value(name, attributes, lambda item: _resolve(item, depth))
 
 
 def _sparse(record: _Record, depth: int) -> np.ndarray:
@@ -243,4 +278,5 @@ _RESOLVERS = {
     "frombuffer": _frombuffer,
     "sparse": _sparse,
     "chumpy": _chumpy,
+    "items": _items,
 }

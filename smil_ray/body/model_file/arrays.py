@@ -75,6 +75,8 @@ class ModelArrays:
         """
         digest = hashlib.sha256(b"smil-model-1")
         digest.update(repr((self.skeleton.joint_names, self.skeleton.parents)).encode())
+        if self.skeleton.named_chain:
+            digest.update(repr(self.skeleton.named_chain).encode())
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name == "joint_limits" and not with_limits:
