@@ -13,6 +13,7 @@ filling the picture), because 400 images and some minutes cannot teach a network
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,8 +62,8 @@ def _demo(output: Path, samples: int, seed: int) -> int:
         "sweep": folder,
         "report": folder / "report.html",
         "overlays": output / "predictions.png",
-        "compare": f"cd {output} && mlflow ui",
-        "predict": f"smil-ray predict {winner} IMAGE... --out predictions",
+        "compare": f"cd {shlex.quote(str(output))} && mlflow ui",
+        "predict": f"smil-ray predict {shlex.quote(str(winner))} IMAGE... --out predictions",
         "next": "python experiments/tune_backbones.py --help",
     }
     for name, value in lines.items():

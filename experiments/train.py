@@ -12,6 +12,7 @@ A run that was interrupted goes on where it was when the same command is given a
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,9 +94,10 @@ def _train(arguments: argparse.Namespace) -> int:
         )
     _print_outcome(outcome.status, outcome.reason, outcome.metrics)
     if outcome.status == "stopped":
-        sys.stdout.write(f"go on with: python experiments/train.py --resume {run.path}\n")
+        resume = shlex.join(["python", "experiments/train.py", "--resume", str(run.path)])
+        sys.stdout.write(f"go on with: {resume}\n")
         return INTERRUPTED
-    sys.stdout.write(f"evaluate it: smil-ray evaluate {run.path}\n")
+    sys.stdout.write(f"evaluate it: {shlex.join(['smil-ray', 'evaluate', str(run.path)])}\n")
     sys.stdout.write("compare:     mlflow ui\n")
     return 0
 

@@ -1,6 +1,5 @@
 """Body, camera, terms and weights together: (SmilParams, Batch, epoch) -> total and its parts."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,8 +15,6 @@ from smil_ray.errors import ConfigError
 from smil_ray.losses.curriculum import used_terms, weights_at
 from smil_ray.losses.terms import LOSS_TERMS, TERM_LABELS, TermInputs
 from smil_ray.render.camera import Camera
-
-_log = logging.getLogger(__name__)
 
 _NEEDS_JOINTS = frozenset({"keypoint_2d", "keypoint_3d", "silhouette"})
 _NEEDS_MODEL = {
@@ -59,6 +56,14 @@ class Objective:
         self.body = body
         self.model_config = model_config
         self.joint_weights = _joint_weights(model, loss)
+
+    def ignored_joints(self) -> str | None:
+        """Return which joints the loss ignores and how many are left, None where it need not."""
+        if not (self.loss.verbose_ignored_joints and self.loss.ignored_joints):
+            return None
+        kept, every = int((self.joint_weights > 0).sum()), self.model.skeleton.n_joints
+        names = ", ".join(self.loss.ignored_joints)
+        return f"ignored joints: {names}; {kept} of {every} joints are supervised"
 
     def check(self, presence_counts: Mapping[str, int]) -> None:
         """Refuse a loss that these labels or this model cannot provide.
@@ -193,12 +198,4 @@ def _joint_weights(model: SmilModel, loss: LossConfig) -> Float[Tensor, " n_join
     weights[ignored] = 0.0
     if not bool((weights > 0).any()):
         raise ConfigError("loss.ignored_joints", expected="some joint left", found="none")
-    if loss.verbose_ignored_joints and loss.ignored_joints:
-        kept = int((weights > 0).sum())
-        _log.info(
-            "Ignored joints: %s; %d of %d joints are supervised",
-            ", ".join(loss.ignored_joints),
-            kept,
-            skeleton.n_joints,
-        )
     return weights

@@ -53,6 +53,7 @@ class Evaluation:
         metrics: Predictor -> figure -> value.
         per_joint: Figure -> joint -> value, of the network.
         left_out: Baseline -> why the data do not allow it.
+        body_chain: The joints along which 100 % of body length is measured.
     """
 
     split: str
@@ -60,14 +61,17 @@ class Evaluation:
     metrics: dict[str, dict[str, float]]
     per_joint: dict[str, dict[str, float]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    body_chain: str = ""
 
     def table(self) -> Table:
         """Return the figures as a table: a row a figure, a column a predictor, and the gain."""
         which = "samples, seen in training or not" if self.split == "all" else "held-out samples"
-        reasons = [f"no {name}: {reason}" for name, reason in self.left_out.items()]
+        notes = [f"no {name}: {reason}" for name, reason in self.left_out.items()]
+        if self.body_chain:
+            notes.append(f"100 % of body length: {self.body_chain}")
         table = Table(
             title=f"{self.n_samples} {which} ({self.split} split)",
-            caption="\n".join(reasons) or None,
+            caption="\n".join(notes) or None,
         )
         names = list(self.metrics)
         for heading in ("metric", *names, f"{names[0]} better by"):
@@ -106,6 +110,7 @@ class Evaluation:
             "metrics": self.metrics,
             "per_joint": self.per_joint,
             "left_out": self.left_out,
+            "body_chain": self.body_chain,
         }
         path.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
 
@@ -148,6 +153,7 @@ def evaluate(
         metrics={name: found.compute() for name, found in sums.items()},
         per_joint=sums["network"].per_joint(),
         left_out=left_out,
+        body_chain=loaded.model.skeleton.describe_chain(),
     )
 
 

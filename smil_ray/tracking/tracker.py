@@ -6,6 +6,7 @@ Every call either succeeds or raises `TrackingError` (the server is away: try la
 
 import contextlib
 import os
+import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -190,8 +191,8 @@ class Tracker:
     def ui_command(self) -> str:
         """Return the command that opens the MLflow UI on these runs."""
         if self.uri.startswith("http"):
-            return f"open {self.uri}"
-        return f"mlflow ui --backend-store-uri {self.uri}"
+            return shlex.join(["open", self.uri])
+        return shlex.join(["mlflow", "ui", "--backend-store-uri", self.uri])
 
     @contextlib.contextmanager
     def calls(self) -> Iterator[MlflowClient]:

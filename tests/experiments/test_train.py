@@ -1,5 +1,6 @@
 """`experiments/train.py`: from a data file to a run folder that evaluates and resumes."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,13 @@ def only_run(folder: Path) -> Path:
 def test_trained_run_says_where_it_is_evaluates_and_resumes(
     insect_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ("--data_path", insect_file, "--learning_rate", "1e-4", "--output", tmp_path)
-    assert run_script("train", *arguments, "--num-epochs", "1", *TINY) == 0
-    run = only_run(tmp_path)
+    arguments = ("--data_path", insect_file, "--learning_rate", "1e-4")
+    output = tmp_path / "my runs"
+    assert run_script("train", *arguments, "--output", output, "--num-epochs", "1", *TINY) == 0
+    run = only_run(output)
     said = capsys.readouterr().out
     assert f"run folder: {run}" in said
-    assert f"evaluate it: smil-ray evaluate {run}" in said
+    assert f"evaluate it: {shlex.join(['smil-ray', 'evaluate', str(run)])}" in said
     assert "val/pa_mpjpe_pct_bl" in said
     config = load_config(run / "config.yaml")
     assert (config.optim.learning_rate, config.data.batch_size) == (1e-4, 4)
@@ -48,7 +50,7 @@ def test_trained_run_says_where_it_is_evaluates_and_resumes(
     assert main(["evaluate", str(run), "--split", "val"]) == 0
     again = ("--resume", run, "--execution", "inline", "--num_epochs", "2")
     assert run_script("train", *again) == 0
-    assert only_run(tmp_path) == run
+    assert only_run(output) == run
     epochs = {row["epoch"] for row in RunDir.open(run).read_metrics()}
     assert max(epochs) == 2
 
@@ -103,8 +105,10 @@ def test_run_that_was_asked_to_stop_says_how_to_go_on(
         return replace(original(*arguments, **options), status="stopped", reason="asked to stop")
 
     monkeypatch.setattr(train_job, "run_training", stopped)
-    arguments = ("--data", insect_file, "--output", tmp_path, "--num-epochs", "1", *TINY)
-    assert run_script("train", *arguments) == 130
-    assert f"go on with: python experiments/train.py --resume {only_run(tmp_path)}" in (
-        capsys.readouterr().out
-    )
+    output = tmp_path / "my runs"
+    arguments = ("--data", insect_file, "--output", output, "--num-epochs", "1", *TINY)
+    assert run_script("train", *arguments, "--set", "loss.ignored_joints=[b_a_5]") == 130
+    said = capsys.readouterr().out
+    (command,) = (line for line in said.splitlines() if line.startswith("go on with: "))
+    assert shlex.split(command)[-2:] == ["--resume", str(only_run(output))]
+    assert "ignored joints: b_a_5; 54 of 55 joints are supervised\n" in said

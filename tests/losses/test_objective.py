@@ -170,14 +170,12 @@ def test_ignoring_every_joint_is_refused(insect):
         build(insect, ignored_joints=insect.skeleton.joint_names)
 
 
-def test_ignored_joints_are_named_in_the_log(insect, caplog):
-    with caplog.at_level("INFO"):
-        build(insect, ignored_joints=("b_a_5",))
-    assert "b_a_5; 54 of 55" in caplog.text
-    caplog.clear()
-    with caplog.at_level("INFO"):
-        build(insect, ignored_joints=("b_a_5",), verbose_ignored_joints=False)
-    assert not caplog.text
+def test_ignored_joints_are_named_unless_that_is_not_wanted(insect):
+    line = build(insect, ignored_joints=("b_a_5",)).ignored_joints()
+    assert line == "ignored joints: b_a_5; 54 of 55 joints are supervised"
+    quiet = build(insect, ignored_joints=("b_a_5",), verbose_ignored_joints=False)
+    assert quiet.ignored_joints() is None
+    assert build(insect).ignored_joints() is None
 
 
 @pytest.mark.usefixtures("silhouette_kernels")

@@ -96,6 +96,7 @@ def test_evaluation_has_network_and_both_baselines_on_the_split_of_training(
     path = tmp_path / "figures.json"
     found.write_json(path)
     assert orjson.loads(path.read_bytes())["metrics"] == found.metrics
+    assert str(found.table().caption).startswith("100 % of body length: b_a_5 - b_a_4 - ")
     assert evaluate(loaded, dataset, batch_size=16).metrics["network"] == pytest.approx(
         found.metrics["network"], rel=1e-4
     )

@@ -1,6 +1,7 @@
 """The MLflow tracker on a real sqlite database."""
 
 import contextlib
+import shlex
 import sqlite3
 from pathlib import Path
 
@@ -93,6 +94,11 @@ def test_database_uses_write_ahead_log_and_artifacts_lie_beside_it(tracker: Trac
 def test_unreachable_server_is_an_error_within_seconds() -> None:
     with pytest.raises(TrackingError, match=r"127\.0\.0\.1:9"):
         Tracker("http://127.0.0.1:9", "tests").find_or_create_run("key", "name")
+
+
+def test_command_that_opens_the_ui_is_quoted_for_the_shell(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/my runs/mlflow.db"
+    assert shlex.split(Tracker(uri, "tests").ui_command())[-1] == uri
 
 
 @pytest.mark.parametrize(

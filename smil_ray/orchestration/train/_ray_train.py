@@ -5,6 +5,7 @@ newest one. Ray Train places the workers, connects them and restarts them.
 """
 
 import json
+import shlex
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -146,9 +147,9 @@ def _fit_in_thread(
             thread.join(POLL_S)
             if stop():
                 (run.path / STOP_FILE).touch()
-            network = run.facts().get("network") if announce is not None else None
-            if announce is not None and network is not None:
-                announce(network["summary"])
+            opening = run.facts().get("opening") if announce is not None else None
+            if announce is not None and opening is not None:
+                announce(opening)
                 announce = None
             line = run.status().get("line", "")
             if display is not None and line != shown:
@@ -168,7 +169,7 @@ def _result(found: dict[str, Any], job: TrainingJob) -> FitResult:
     if isinstance(error, (ray.train.TrainingFailedError, ray.exceptions.RayError)):
         raise TrainingFailedError(
             f"Training in {job.run} failed: {_first_line(error)}",
-            remedy=f"go on with it by --resume {job.run}",
+            remedy=f"go on with it by --resume {shlex.quote(str(job.run))}",
         ) from error
     if error is not None:
         raise error

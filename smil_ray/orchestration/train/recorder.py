@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from smil_ray.config import Config
 from smil_ray.errors import CheckpointError
-from smil_ray.models.describe import describe
+from smil_ray.models.describe import NetworkSize, describe
 from smil_ray.models.latency import measure_latency
 from smil_ray.orchestration.train._pictures import (
     write_alignment_plot,
@@ -92,7 +92,8 @@ def record_start(
             are taken over: for a large one they take seconds.
 
     Returns:
-        The size of the network in one line.
+        What a person wants to know before the first step: the size of the network, along which
+        joints the body length runs, and which joints the loss ignores; a line each.
     """
     known = {} if beside is None else beside.facts()["network"]
     run.truncate_metrics(0 if resume is None else resume.meta["step"])
@@ -101,8 +102,10 @@ def record_start(
     latency = measure_latency(
         parts.regressor, parts.model.device, known.get("backbone_latency_ms")
     )
+    opening = _opening(size, parts)
     run.update_facts(
         {
+            "opening": opening,
             "data_hash": parts.data.content_hash,
             "model_hash": parts.model.content_hash,
             "input_size": parts.data.input_size,
@@ -119,7 +122,13 @@ def record_start(
         }
     )
     run.set_status("running")
-    return str(size)
+    return opening
+
+
+def _opening(size: NetworkSize, parts: Parts) -> str:
+    chain = parts.model.skeleton.describe_chain()
+    lines = [str(size), f"100 % of body length: {chain}", parts.objective.ignored_joints()]
+    return "\n".join(line for line in lines if line)
 
 
 def check_same_data(resume: Checkpoint | None, parts: Parts) -> None:

@@ -66,7 +66,7 @@ def train_in_this_process(
         world: This process among the others, and its device.
         report: Called after each epoch, in every process.
         display: Shows a progress line.
-        announce: Called once with the size of the network.
+        announce: Called once with what `record_start` says.
         stop: Asked before each step whether to end with a checkpoint.
     """
     run, config = RunDir.open(job.run), job.config

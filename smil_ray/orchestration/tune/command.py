@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -225,11 +226,13 @@ def _print_outcome(outcome: "SweepOutcome", console: Console) -> None:
         lines["no winner"] = "every trial failed; the reasons are in the table"
     elif outcome.final is not None:
         lines["winner"] = str(outcome.final.folder)
-        lines["predict"] = f"smil-ray predict {outcome.final.folder} IMAGE... --out predictions"
+        winner = shlex.quote(str(outcome.final.folder))
+        lines["predict"] = f"smil-ray predict {winner} IMAGE... --out predictions"
+    resume = f"--resume {shlex.quote(str(outcome.folder))}"
     if outcome.is_over_budget:
-        lines["go on"] = f"--resume {outcome.folder} with a larger --max-hours or --max-gpu-hours"
+        lines["go on"] = f"{resume} with a larger --max-hours or --max-gpu-hours"
     if outcome.leaderboard.interrupted:
-        lines["interrupted"] = f"go on with --resume {outcome.folder}"
+        lines["interrupted"] = f"go on with {resume}"
     if outcome.ui_command is not None:
         lines["compare"] = outcome.ui_command
     for name, value in lines.items():
@@ -240,7 +243,12 @@ def _print_held_out(found: Mapping[str, Any], metric: str, console: Console) -> 
     """Print the winner's figures beside the baselines', and whether it has learnt anything."""
     from smil_ray.results.evaluate import Evaluation
 
-    evaluation = Evaluation(found["split"], found["n_samples"], found["figures"])
+    evaluation = Evaluation(
+        found["split"],
+        found["n_samples"],
+        found["figures"],
+        body_chain=found.get("body_chain", ""),
+    )
     console.print(evaluation.table())
     figure = metric.rpartition("/")[2]
     if not evaluation.is_better(figure):

@@ -35,6 +35,7 @@ def winner_figures(board: Leaderboard) -> dict[str, Any] | None:
     return {
         "warning": _warning(figures),
         "heading": f"{found['n_samples']} held-out samples ({found['split']} split)",
+        "body_chain": found.get("body_chain", ""),
         "columns": columns,
         "rows": rows,
     }

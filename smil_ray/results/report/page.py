@@ -1,5 +1,6 @@
 """The page that a sweep ends with: one HTML file that needs no network and no other file."""
 
+import shlex
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -62,13 +63,15 @@ def write_report(
 
 def _environment() -> Environment:
     loader = PackageLoader("smil_ray.results.report", "templates")
-    return Environment(
+    environment = Environment(
         loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["quoted"] = lambda path: shlex.quote(str(path))
+    return environment
 
 
 def _content(folder: Path, board: Leaderboard) -> dict[str, Any]:

@@ -37,6 +37,7 @@ def evaluate_winner(run: Path, *, split: str = "test") -> dict[str, Any]:
         "n_samples": evaluation.n_samples,
         "figures": evaluation.metrics,
         "per_joint": evaluation.per_joint,
+        "body_chain": evaluation.body_chain,
         "picture": PICTURE_FILE,
     }
 

@@ -6,6 +6,7 @@ the folders and is the single writer of the tracking database.
 
 import contextlib
 import logging
+import shlex
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -48,7 +49,7 @@ class Syncer:
                 "Tracking: %d run(s) could not be sent completely; nothing is lost, they are on "
                 "disk. Send them later with smil-ray sync %s",
                 len(unsent),
-                unsent[0].folder,
+                shlex.quote(str(unsent[0].folder)),
             )
 
     def add(self, run: RunSync) -> None:

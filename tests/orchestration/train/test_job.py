@@ -145,3 +145,17 @@ def test_run_draws_its_curves_and_joints(config: Config) -> None:
     assert names == ["alignment.png", "losses.png", "optimisation.png", "validation.png"]
     assert "parameters" in said[0]
     assert "GFLOP" in said[0]
+
+
+def test_run_says_at_its_start_what_is_measured_and_which_joints_are_ignored(
+    config: Config,
+) -> None:
+    said: list[str] = []
+    options = TrainOptions(open_data=open_memory_data, announce=said.append)
+    config = with_section(config, "loss", ignored_joints=("b_a_5",))
+    config = with_section(config, "train", epochs=1, overlay_samples=0)
+    train(config, options=options)
+    size, chain, ignored = said[0].splitlines()
+    assert "parameters" in size
+    assert chain.startswith("100 % of body length: b_a_5 - b_a_4 - ")
+    assert ignored == "ignored joints: b_a_5; 54 of 55 joints are supervised"

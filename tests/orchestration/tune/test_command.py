@@ -1,24 +1,30 @@
 """The search scripts: their search spaces are valid, a mistake is one sentence and exit code 2."""
 
+import shlex
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from smil_ray.config.reading import read_yaml, sweep_from_dict
+from smil_ray.orchestration.tune._final import FinalRun
 from smil_ray.orchestration.tune.checks import check_sweep
 from smil_ray.orchestration.tune.command import (
     _parser,
+    _print_end,
     _print_held_out,
     read_sweep,
     tune_main,
 )
+from smil_ray.orchestration.tune.job import SweepOutcome
 from smil_ray.orchestration.tune.search.space import (
     base_config,
     check_space,
     grace_epochs,
     list_points,
 )
+from smil_ray.results.ranking.leaderboard import Leaderboard
+from smil_ray.results.ranking.records import TrialRecord
 
 ROOT = Path(__file__).parents[3]
 CONFIGS = sorted((ROOT / "experiments" / "configs").glob("tune_*.yaml"))
@@ -88,6 +94,21 @@ def test_mistake_is_one_sentence_and_exit_code_2(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_commands_at_the_end_of_a_search_are_quoted_for_the_shell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my sweeps" / "one"
+    trials = (TrialRecord(name="trial_000", index=0, status="finished", metric=5.0),)
+    board = Leaderboard("demo", "val/pa_mpjpe_pct_bl", "min", trials, interrupted=True)
+    final = FinalRun(folder / "final", "trial_000", 5.0, {})
+    outcome = SweepOutcome(folder, [*trials], trials[0], final, board, is_over_budget=True)
+    _print_end(outcome, Console(soft_wrap=True))
+    said = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines() if ":" in line)
+    assert shlex.split(said["predict"])[:3] == ["smil-ray", "predict", str(folder / "final")]
+    for name in ("go on", "interrupted"):
+        assert str(folder) in shlex.split(said[name])
 
 
 @pytest.mark.parametrize(("error", "is_warned"), [(12.0, False), (30.0, True)])

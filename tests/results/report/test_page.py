@@ -1,7 +1,9 @@
 """The report of a sweep: complete, self-contained, honest about failures."""
 
+import html
 import json
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,7 @@ def sweep(tmp_path: Path) -> Path:
         "mean pose": {"pa_mpjpe_pct_bl": 7.0, "pck@0.10_bbox": 0.3},
     }
     metrics = {"split": "test", "n_samples": 9, "figures": figures, "picture": "plots/best.png"}
+    metrics["body_chain"] = "b_a_5 - b_t - b_h"
     final = {"folder": "final", "trial": "trial_000", "metric": 4.9, "metrics": metrics}
     Leaderboard("demo", METRIC, "min", (*trials, failed), final).save(tmp_path)
     return tmp_path
@@ -108,7 +111,21 @@ def test_report_shows_winner_baselines_and_commands(sweep: Path) -> None:
     assert "9 held-out samples (test split)" in page
     assert f"smil-ray predict {sweep.resolve()}/final" in page
     assert f"--config {sweep.resolve()}/final/config.yaml" in page
+    assert "100 % of body length: b_a_5 - b_t - b_h." in page
     assert "has not learnt" not in page
+
+
+def test_commands_in_the_report_are_quoted_for_the_shell(sweep: Path) -> None:
+    folder = sweep.parent / "my sweep's"
+    sweep.rename(folder)
+    page = html.unescape(write_report(folder).read_text())
+    commands = [line for line in re.findall(r"<pre>(.+)</pre>", page) if "final" in line]
+    final = str(folder.resolve() / "final")
+    assert [shlex.split(command) for command in commands] == [
+        ["smil-ray", "predict", final, "IMAGE...", "--out", "predictions"],
+        ["smil-ray", "rerun", final],
+        ["python", "experiments/train.py", "--config", f"{final}/config.yaml"],
+    ]
 
 
 def test_report_warns_when_the_winner_is_no_better_than_the_mean_pose(sweep: Path) -> None:
