@@ -9,11 +9,11 @@ WORKERS ?= 2
 export RAY_USAGE_STATS_ENABLED = 0
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test test-slow check format bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 # uv is fast; plain `pip install --require-hashes -r constraints.txt` gives the same versions.
 # Byte-compiling halves Ray's start-up, which otherwise can run into its fixed time limit.
@@ -27,8 +27,11 @@ $(STAMP): constraints.txt pyproject.toml
 demo: $(STAMP) ## Run the main job from start to end on an embedded data set (OUT=demo_output)
 	$(BIN)/python experiments/demo.py --output $(OUT)
 
-test: $(STAMP) ## Run the tests (ARGS="tests/body -k lbs" for some, WORKERS=0 in one process)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(STAMP) ## Run the quick tests (ARGS="tests/body -k lbs" for some, WORKERS=0 in one process)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
+
+test-slow: $(STAMP) ## Run the others: killed processes, several nodes, long trainings
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m slow $(ARGS)
 
 check: $(STAMP) ## Lint, format and types
 	$(BIN)/ruff check .

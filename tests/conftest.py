@@ -4,6 +4,7 @@ import atexit
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,7 +34,34 @@ atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with files that start Ray: the longest ones, so that both cores end together."""
     starts_ray = {item.path for item in items if item.get_closest_marker("ray")}
-    items.sort(key=lambda item: item.path not in starts_ray)
+    shares_ray = {item.path for item in items if _shares_ray(item)}
+    items.sort(key=lambda item: (item.path not in starts_ray, item.path not in shares_ray))
+
+
+def _shares_ray(item: pytest.Item) -> bool:
+    return "shared_ray" in getattr(item, "fixturenames", ())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_ray_of_another_file(request: pytest.FixtureRequest) -> None:
+    """Stop the shared Ray before a file that has a cluster of its own."""
+    items = (item for item in request.session.items if item.path == request.path)
+    if "tests.shared_ray" in sys.modules and not any(map(_shares_ray, items)):
+        sys.modules["tests.shared_ray"].stop()
+
+
+@pytest.fixture(scope="module")
+def shared_ray() -> str:
+    """The address of a Ray with two CPUs and the slots of trials, which other files use too."""
+    from tests import shared_ray
+
+    return shared_ray.start()
+
+
+def pytest_sessionfinish() -> None:
+    """Stop what `shared_ray` has started."""
+    if "tests.shared_ray" in sys.modules:
+        sys.modules["tests.shared_ray"].stop()
 
 
 @pytest.fixture(scope="session")

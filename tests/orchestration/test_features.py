@@ -103,6 +103,7 @@ def test_no_workers_are_refused() -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("shared_ray")
 def test_workers_on_ray_build_one_cache(data: Path, tmp_path: Path) -> None:
     config = tiny_config(**settings(data, tmp_path / "caches"))
     told: list[tuple[int, int]] = []

@@ -91,6 +91,7 @@ def test_killed_job_ends_with_the_same_files_when_started_again(tmp_path: Path) 
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("shared_ray")
 def test_files_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
     options = OPTIONS.model_copy(update={"samples": 2 * CHUNK + 3})
     one = synthesize(tmp_path / "one", options, 1)

@@ -23,7 +23,6 @@ from tests.orchestration.preprocess.preprocess_data import break_entries, option
 
 pytestmark = [
     pytest.mark.ray,
-    pytest.mark.slow,
     pytest.mark.usefixtures("local_ray"),
     # Ray Data warns about its own settings when it makes its context.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -48,6 +47,7 @@ def reference(local_ray: None, folder: Path, tmp_path_factory: pytest.TempPathFa
     return preprocess([folder], output, options(num_workers=1)).content_hash
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 4])
 def test_content_does_not_depend_on_the_number_of_workers(
     reference: str, folder: Path, tmp_path: Path, workers: int
@@ -61,6 +61,7 @@ def test_content_does_not_depend_on_the_number_of_workers(
     assert list(tmp_path.iterdir()) == [output]
 
 
+@pytest.mark.slow
 def test_several_inputs_go_into_one_file(folder: Path, tmp_path: Path) -> None:
     other = write_folder(tmp_path / "other", 5, name="more", seed=9)
     report = preprocess([folder, other], tmp_path / "a.h5", options(num_workers=2))
@@ -87,6 +88,7 @@ def test_broken_entries_are_reported_or_too_many(folder: Path, tmp_path: Path) -
     assert again.resumed > 0
 
 
+@pytest.mark.slow
 def test_nothing_left_after_filtering_is_an_error(folder: Path, tmp_path: Path) -> None:
     strict = options(silhouette_threshold=1.0, num_workers=2)
     with pytest.raises(DataError, match=r"no sample of .* is left.*40 x the silhouette covers"):
@@ -99,6 +101,7 @@ def test_unknown_ignored_joint_is_refused_before_any_work(folder: Path, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_finished_output_is_not_made_again_on_resume(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "a.h5"
     first = preprocess([folder], output, options(num_workers=2))
@@ -109,6 +112,7 @@ def test_finished_output_is_not_made_again_on_resume(folder: Path, tmp_path: Pat
     assert again.resumed == N
 
 
+@pytest.mark.slow
 def test_failure_to_write_in_a_worker_is_one_sentence(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "a.h5"
     parts = tmp_path / "a.h5.parts"
@@ -122,6 +126,7 @@ def test_failure_to_write_in_a_worker_is_one_sentence(folder: Path, tmp_path: Pa
     assert not output.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [0, 1, 2])
 def test_killed_and_resumed_gives_the_same_content(
     reference: str, folder: Path, tmp_path: Path, moment: int

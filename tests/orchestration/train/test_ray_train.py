@@ -25,7 +25,6 @@ from tests.memory_data import DeadlyData, MemoryData, open_memory_data, tiny_con
 
 pytestmark = [
     pytest.mark.ray,
-    pytest.mark.slow,
     # Ray Train reads deprecated settings of Ray Data.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
@@ -81,6 +80,7 @@ def test_ray_train_equals_inline_to_the_bit(whole: TrainOutcome, tmp_path: Path)
     assert_same(run_training(long_config(tmp_path), options=options), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_ray")
 @pytest.mark.parametrize("raises", [False, True])
 def test_killed_or_raising_worker_goes_on_and_equals_uninterrupted(
@@ -96,6 +96,7 @@ def test_killed_or_raising_worker_goes_on_and_equals_uninterrupted(
     assert_same(outcome, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_ray")
 def test_mistake_in_a_worker_is_raised_as_it_is_and_not_repeated(tmp_path: Path) -> None:
     calls = tmp_path / "calls"
@@ -110,6 +111,7 @@ def test_mistake_in_a_worker_is_raised_as_it_is_and_not_repeated(tmp_path: Path)
     assert calls.read_text() == "x"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_ray")
 def test_worker_that_raises_too_often_ends_the_run_with_what_to_do(tmp_path: Path) -> None:
     def deadly(config: Config, model: SmilModel) -> MemoryData:
@@ -120,6 +122,7 @@ def test_worker_that_raises_too_often_ends_the_run_with_what_to_do(tmp_path: Pat
         run_training(config, options=TrainOptions(open_data=deadly))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_ray")
 def test_two_workers_train_together(tmp_path: Path) -> None:
     options = TrainOptions(open_data=open_memory_data)
@@ -148,6 +151,7 @@ run_training(config, address={address!r}, options=TrainOptions(open_data=open_me
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_ray")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_killed_driver_resumed_equals_uninterrupted(

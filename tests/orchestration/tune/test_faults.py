@@ -91,6 +91,7 @@ def page(outcome: SweepOutcome) -> str:
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_report_names_the_reason_of_every_trial_that_failed(tmp_path: Path) -> None:
     troubles = [*REASONS, "none"]
@@ -117,6 +118,7 @@ def test_report_names_the_reason_of_every_trial_that_failed(tmp_path: Path) -> N
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_head_too_large_for_the_memory_fails_alone(data: Path, tmp_path: Path) -> None:
     """A real network that nothing can hold, in the middle of a pack."""
@@ -132,6 +134,7 @@ def test_head_too_large_for_the_memory_fails_alone(data: Path, tmp_path: Path) -
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_trial_that_kills_its_pack_fails_alone(data: Path, tmp_path: Path) -> None:
     """As Ray ends a process that takes too much memory: in the pack, and then alone."""
@@ -166,6 +169,7 @@ def test_trial_that_kills_its_pack_fails_alone(data: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_second_driver_of_a_search_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -181,6 +185,7 @@ def test_second_driver_of_a_search_is_refused(
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize("moment", ["start", "rung", "end"])
 def test_search_whose_journal_cannot_be_written_ends_and_goes_on_later(

@@ -14,9 +14,7 @@ from smil_ray.config import Config
 from smil_ray.config.reading import sweep_from_dict
 from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError
-from smil_ray.orchestration.cluster import start_ray
-from smil_ray.orchestration.tune.job import SLOTS, SweepHooks, load_sweep, run_sweep
-from smil_ray.orchestration.tune.trials.resources import TRIAL_SLOT
+from smil_ray.orchestration.tune.job import SweepHooks, load_sweep, run_sweep
 from smil_ray.orchestration.tune.trials.trial import ReportEpoch
 from smil_ray.results.ranking.leaderboard import Leaderboard
 from smil_ray.tracking.run_dir import RunDir
@@ -30,11 +28,10 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
+def cluster(shared_ray: str) -> Iterator[None]:
     # Workers cannot import a test module; what is needed of it travels to them.
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    with start_ray("local", num_cpus=2, resources={TRIAL_SLOT: SLOTS}):
-        yield
+    yield
     cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 

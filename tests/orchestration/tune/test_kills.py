@@ -29,6 +29,7 @@ from tests.orchestration.tune.sweep_kills import (
 
 pytestmark = [
     pytest.mark.ray,
+    pytest.mark.slow,
     pytest.mark.timeout(1200),
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -1,14 +1,10 @@
 """A search is not fooled by its own loss weights: real trainings, weights down to zero."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config.reading import merge, sweep_from_dict
-from smil_ray.orchestration.cluster import start_ray
-from smil_ray.orchestration.tune.job import SLOTS, SweepHooks, SweepOutcome, run_sweep
-from smil_ray.orchestration.tune.trials.resources import TRIAL_SLOT
+from smil_ray.orchestration.tune.job import SweepHooks, SweepOutcome, run_sweep
 from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.tracking.run_dir import RunDir
 from tests.insect_data import write_insects
@@ -17,12 +13,13 @@ from tests.memory_data import TINY, make_samples
 METRIC = "val/mpjpe_ra_pct_bl"
 pytestmark = [
     pytest.mark.ray,
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SweepOutcome]:
+def outcome(shared_ray: str, tmp_path_factory: pytest.TempPathFactory) -> SweepOutcome:
     """A search over what the weight of the rotation and the point terms is, zero included."""
     folder = tmp_path_factory.mktemp("weights")
     samples = make_samples(SmilModel.builtin(), 48)
@@ -47,8 +44,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SweepOutcome]:
             },
         }
     )
-    with start_ray("local", num_cpus=2, resources={TRIAL_SLOT: SLOTS}):
-        yield run_sweep(sweep, data=data, output_dir=folder, hooks=SweepHooks())
+    return run_sweep(sweep, data=data, output_dir=folder, hooks=SweepHooks())
 
 
 def weighted_loss(outcome: SweepOutcome, record: TrialRecord) -> float:

@@ -17,12 +17,10 @@ from smil_ray.config import Config
 from smil_ray.config.reading import sweep_from_dict
 from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError
-from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.tune import driver as tune_driver
 from smil_ray.orchestration.tune._budget import Budget
-from smil_ray.orchestration.tune.job import SLOTS, SweepHooks, load_sweep, run_sweep
+from smil_ray.orchestration.tune.job import SweepHooks, load_sweep, run_sweep
 from smil_ray.orchestration.tune.journal import BUDGET
-from smil_ray.orchestration.tune.trials.resources import TRIAL_SLOT
 from smil_ray.orchestration.tune.trials.trial import ReportEpoch
 from smil_ray.results.ranking.leaderboard import Leaderboard
 from smil_ray.tracking.run_dir import RunDir
@@ -39,11 +37,10 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
+def cluster(shared_ray: str) -> Iterator[None]:
     for module in (sys.modules[__name__], toy_checkpoints):
         cloudpickle.register_pickle_by_value(module)
-    with start_ray("local", num_cpus=2, resources={TRIAL_SLOT: SLOTS}):
-        yield
+    yield
     for module in (sys.modules[__name__], toy_checkpoints):
         cloudpickle.unregister_pickle_by_value(module)
 
@@ -126,6 +123,7 @@ def test_levels_let_the_best_share_rise_and_the_winner_is_of_the_highest(tmp_pat
     assert [entry["pairs"] for entry in stored["levels"]] == [2, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_spent_budget_ends_with_a_winner_and_a_larger_one_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

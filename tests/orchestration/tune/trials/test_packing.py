@@ -24,6 +24,7 @@ METRIC = "val/mpjpe_ra_pct_bl"
 FROZEN = {"name": "test_vit", "input_size": SIZE, "freeze": True}
 ray_test = [
     pytest.mark.ray,
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
