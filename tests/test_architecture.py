@@ -2,6 +2,7 @@
 
 import ast
 from collections import Counter
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -72,7 +73,8 @@ def layer_of(path: Path) -> str:
     return {"__init__": "public", "__main__": "public"}.get(parts[0], parts[0].split("_")[0])
 
 
-def imported_modules(path: Path) -> set[str]:
+@cache
+def imported_modules(path: Path) -> frozenset[str]:
     """Return the dotted names that a module imports, at any depth of its code."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names: set[str] = set()
@@ -83,7 +85,7 @@ def imported_modules(path: Path) -> set[str]:
             assert node.level == 0, f"{path}: imports are absolute"
             names.add(node.module or "")
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
+    return frozenset(names)
 
 
 def imported_layers(path: Path) -> set[str]:
