@@ -104,7 +104,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _config(arguments: argparse.Namespace) -> Config:
     from smil_ray.body.smil_model import SmilModel
-    from smil_ray.losses.labels import weights_for_labels
+    from smil_ray.losses.labels import metric_for_labels, weights_for_labels
     from smil_ray.training.assemble import open_data
     from smil_ray.training.data_body_model import with_body_model_of_data
 
@@ -130,6 +130,9 @@ def _config(arguments: argparse.Namespace) -> Config:
     if config.body.model != default:
         sys.stdout.write(f"body model of the data: {config.body.model}\n")
     data = open_data(config, SmilModel.open(config.body.model))
+    config, reason = metric_for_labels(config, data.presence_counts())
+    if reason:
+        sys.stdout.write(f"{reason}\n")
     config, absent = weights_for_labels(config, data.presence_counts())
     if absent:
         sys.stdout.write(f"no labels in the data for the loss terms: {', '.join(absent)}\n")

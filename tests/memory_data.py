@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config, CropConfig
 from smil_ray.config.reading import config_from_dict, merge
-from smil_ray.core.batch import LABELS, Sample
+from smil_ray.core.batch import LABELS, Sample, stack_labels
 from smil_ray.core.params import SmilParams
 from smil_ray.render.camera import Camera
 
@@ -49,6 +50,9 @@ class MemoryData:
 
     def samples(self, indices: Sequence[int]) -> list[Sample]:
         return [self._samples[index] for index in indices]
+
+    def labels(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        return stack_labels(self.samples(indices))
 
     def view(self, indices: Sequence[int]) -> MemoryView:
         return MemoryView(self.samples(indices))

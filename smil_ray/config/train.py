@@ -18,7 +18,7 @@ class TrainConfig(Settings):
     epochs: Annotated[int, Field(ge=1)] = 20
     stop_epoch: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 13
-    select_metric: str = "val/pa_mpjpe_pct_bl"
+    select_metric: str = "val/pose_score"
     select_mode: Literal["min", "max"] = "min"
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = None
     checkpoint_every_epochs: Annotated[int, Field(ge=1)] = 1
@@ -35,6 +35,6 @@ class TrainConfig(Settings):
         if "loss" in name.split("/"):
             raise ValueError(
                 "select_metric must not be a loss: loss weights change with the curriculum, so "
-                "its values at different epochs cannot be compared; use e.g. val/pa_mpjpe_pct_bl"
+                "its values at different epochs cannot be compared; use e.g. val/pose_score"
             )
         return name

@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from smil_ray.body.smil_model import SmilModel
@@ -124,6 +125,14 @@ class SmilDataset:
         if self.input_size == self._source.info.input_size:
             return samples
         return [resized(sample, self.input_size) for sample in samples]
+
+    def labels(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """Return everything of samples but names and pixels, as `core.batch.stack_labels` does.
+
+        Of an HDF5 file no image is read.
+        """
+        n = len(self)
+        return self._source.labels([int(i) % n for i in indices])
 
     def view(self, indices: Sequence[int] | np.ndarray) -> "SampleView":
         """Return the samples at `indices` for a DataLoader."""

@@ -19,6 +19,7 @@ from smil_ray.models.decoder import ScaleBasis, TargetStatistics
 from smil_ray.models.regressor import Regressor, build_regressor
 from smil_ray.training.checkpoint.frozen_weights import FrozenWeights
 from smil_ray.training.parts import Parts, SampleSource
+from smil_ray.training.validation.mean_pose import POSE_SCORE, RELATIVE, mean_pose_figures
 
 STATISTICS_SAMPLES = 512
 """Means of field of view and extent are taken over at most this many training samples."""
@@ -70,13 +71,26 @@ def assemble(
     """
     model = model.to(device)
     objective = _objective(config, data, model)
-    splits = _splits(config, data)
+    whole = _splits(config, data)
+    splits = _limited(whole, config, data)
+    # Of the whole training split, so that runs on parts of it are measured alike.
+    mean_pose = mean_pose_figures(data, whole.train, whole.val, model, config.body)
+    _check_metric(config, mean_pose)
     statistics = target_statistics(data, splits.train)
     # Asking for the backbone's facts draws random numbers, but only the first time.
     backbone_spec(config.model.backbone.name, config.model.backbone.input_size)
     regressor = _regressor(config, model, statistics)
     frozen = FrozenWeights() if regressor.backbone.always_frozen else None
-    return Parts(regressor, objective, model, data, splits, statistics, frozen=frozen)
+    return Parts(
+        regressor,
+        objective,
+        model,
+        data,
+        splits,
+        statistics,
+        frozen=frozen,
+        mean_pose=mean_pose,
+    )
 
 
 def assemble_beside(first: Parts, config: Config) -> Parts:
@@ -95,6 +109,20 @@ def assemble_beside(first: Parts, config: Config) -> Parts:
     backbone = first.regressor.backbone
     regressor = _regressor(config, first.model, first.statistics, backbone)
     return replace(first, regressor=regressor, objective=objective)
+
+
+def _check_metric(config: Config, mean_pose: dict[str, float]) -> None:
+    """Refuse to select by a figure relative to the mean pose where there is no mean pose."""
+    metric = config.train.select_metric
+    if mean_pose or metric.removeprefix("val/") not in (POSE_SCORE, *RELATIVE):
+        return
+    raise ConfigError(
+        f"train.select_metric: {metric}",
+        expected="training samples with rotations and cameras, validation samples with 3D joints",
+        found="data without them",
+        remedy="select by a 2D figure: --set train.select_metric=val/pck_auc_bbox "
+        "--set train.select_mode=max",
+    )
 
 
 def _objective(config: Config, data: SampleSource, model: SmilModel) -> Objective:
@@ -136,7 +164,7 @@ def target_statistics(data: SampleSource, train: np.ndarray) -> TargetStatistics
 
 
 def _splits(config: Config, data: SampleSource) -> Splits:
-    """Split the whole data set, then limit the training split, so that held-out samples stay."""
+    """Split the whole data set."""
     settings = config.data
     splits = split_indices(
         data.names,
@@ -152,7 +180,12 @@ def _splits(config: Config, data: SampleSource) -> Splits:
             found=f"none of {len(data.names)}",
             remedy="raise it",
         )
-    train = splits.train
+    return splits
+
+
+def _limited(splits: Splits, config: Config, data: SampleSource) -> Splits:
+    """Return the splits with as much training data as is wanted; held-out samples stay."""
+    settings, train = config.data, splits.train
     if settings.train_fraction < 1:
         train = share_of_groups(train, data.groups, settings.train_fraction, settings.split_seed)
     return replace(splits, train=train[: settings.limit])

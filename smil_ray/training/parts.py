@@ -1,9 +1,10 @@
 """What a training run consists of, whatever the data comes from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from smil_ray.body.smil_model import SmilModel
@@ -54,6 +55,10 @@ class SampleSource(Protocol):
         """Return samples by index."""
         ...
 
+    def labels(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """Return what `core.batch.stack_labels` makes of samples, without their images."""
+        ...
+
     def view(self, indices: Any) -> Dataset[Any]:
         """Return a torch data set of these samples whose batches are lists of samples."""
         ...
@@ -86,6 +91,8 @@ class Parts:
         features: Cached features to train on in place of pictures.
         feature_note: Which caches these are, or why there are none.
         frozen: Where the backbone's weights are on the disk, if it is never trained.
+        mean_pose: Figures of the training split's mean pose on the validation split, which
+            `val/pose_score` is relative to; empty where the labels do not allow them.
     """
 
     regressor: Regressor
@@ -97,3 +104,4 @@ class Parts:
     features: CachedFeatures | None = None
     feature_note: str = "not cached"
     frozen: FrozenWeights | None = None
+    mean_pose: dict[str, float] = field(default_factory=dict)

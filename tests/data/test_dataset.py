@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.core.batch import Sample, collate
+from smil_ray.core.batch import Sample, collate, stack_labels
 from smil_ray.data.dataset import SmilDataset, UnifiedSMILDataset, default_input_size
 from smil_ray.data.hdf5.merge import write_shard
 from smil_ray.data.hdf5.table import encode_samples
@@ -74,6 +74,16 @@ def test_batched_read_equals_single_reads(file: Path) -> None:
     for sample, index in zip(dataset.samples(wanted), wanted, strict=True):
         assert_same_labels(sample, dataset.sample(index))
         np.testing.assert_array_equal(sample.image, dataset.sample(index).image)
+
+
+def test_labels_without_pictures_are_those_of_the_samples(file: Path) -> None:
+    dataset = SmilDataset.from_path(file)
+    wanted = [4, 0, 9, 4, -1]
+    expected = stack_labels(dataset.samples(wanted))
+    found = dataset.labels(wanted)
+    assert set(found) == set(expected)
+    for name, values in expected.items():
+        torch.testing.assert_close(found[name], values, rtol=0, atol=0, equal_nan=True)
 
 
 def test_index_out_of_range_is_an_index_error(file: Path) -> None:

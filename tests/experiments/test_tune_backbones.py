@@ -23,7 +23,7 @@ from smil_ray.results.ranking.leaderboard import Leaderboard
 from tests.experiments.script import EXPERIMENTS, run_script
 from tests.memory_data import SIZE
 
-METRIC = "val/pa_mpjpe_pct_bl"
+METRIC = "val/pose_score"
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.slow,

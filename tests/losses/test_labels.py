@@ -5,7 +5,7 @@ import pytest
 from smil_ray.config import Config
 from smil_ray.config.reading import config_from_dict, load_config
 from smil_ray.core.batch import LABELS
-from smil_ray.losses.labels import weights_for_labels
+from smil_ray.losses.labels import metric_for_labels, weights_for_labels
 
 DEFAULTS = Config().loss.base_weights
 
@@ -46,3 +46,20 @@ def test_written_weights_are_left_alone(override: str) -> None:
     given = load_config(None, [override])
     config, absent = weights_for_labels(given, counts("betas"))
     assert (config, absent) == (given, ())
+
+
+def test_metric_stays_where_the_data_have_poses() -> None:
+    assert metric_for_labels(Config(), counts("betas", "mask")) == (Config(), "")
+
+
+def test_data_with_2d_labels_alone_are_selected_by_2d_joints() -> None:
+    config, reason = metric_for_labels(Config(), {"keypoints_2d": 5})
+    assert (config.train.select_metric, config.train.select_mode) == ("val/pck_auc_bbox", "max")
+    assert "keypoints_3d" in reason
+    assert "val/pck_auc_bbox" in reason
+
+
+@pytest.mark.parametrize("given", [{"select_metric": "val/pose_score"}, {"select_mode": "min"}])
+def test_metric_that_was_written_down_stays(given: dict) -> None:
+    config = config_from_dict({"train": given})
+    assert metric_for_labels(config, {"keypoints_2d": 5}) == (config, "")

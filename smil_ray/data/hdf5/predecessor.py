@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core import rotations
@@ -31,6 +32,7 @@ from smil_ray.data.hdf5.reading import (
 )
 from smil_ray.data.hdf5.schema import StoreInfo
 from smil_ray.data.image_io import decode_jpeg
+from smil_ray.data.sample_source import rows_of_labels
 from smil_ray.errors import DataError
 
 UNITS_PER_CM = 0.1
@@ -94,6 +96,17 @@ class PredecessorSource:
         """
         file = self._file()
         return [self._sample(file, i) for i in indices]
+
+    def labels(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """Return the labels of samples without reading their images."""
+        focal = 0.5 / np.tan(np.radians(self._labels["fov"].astype(np.float64)) / 2.0)
+        middle = np.full_like(focal, 0.5)
+        columns = {
+            **self._labels,
+            "intrinsics": np.stack([focal, focal, middle, middle], axis=1).astype(np.float32),
+            "body_length": self._body_length,
+        }
+        return rows_of_labels(columns, self.presence, indices)
 
     def _file(self) -> h5py.File:
         """Return this process's own handle; one inherited across fork is left alone."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from torch import Tensor
 
 from smil_ray.core.batch import LABELS, Sample
 from smil_ray.data.hdf5 import schema
@@ -27,6 +28,7 @@ from smil_ray.data.hdf5.reading import (
 from smil_ray.data.hdf5.schema import COLUMNS, Drop, StoreInfo
 from smil_ray.data.hdf5.table import Blob, SampleTable, sample_digests
 from smil_ray.data.image_io import decode_jpeg
+from smil_ray.data.sample_source import rows_of_labels
 from smil_ray.errors import DataError
 
 _REWRITE = "make the file again with `smil-ray preprocess`"
@@ -88,6 +90,10 @@ class Hdf5Source:
         masks = self._masks.read(self._descriptor, wanted, self.path)
         found = {i: self._sample(i, rgb[i], masks[i]) for i in wanted}
         return [found[i] for i in indices]
+
+    def labels(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """Return the labels of samples without reading their images."""
+        return rows_of_labels(dict(self._fields), self.presence, indices)
 
     def table(self) -> SampleTable:
         """Return everything as it is stored, for merging and verifying."""

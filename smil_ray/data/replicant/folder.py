@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import CropConfig
-from smil_ray.core.batch import LABELS, Sample
+from smil_ray.core.batch import LABELS, Sample, stack_labels
 from smil_ray.data.filters import SampleError
 from smil_ray.data.hdf5.schema import StoreInfo, count
 from smil_ray.data.replicant.annotations import read_frame
@@ -77,6 +78,10 @@ class FolderSource:
             DataError: A picture cannot be read; `smil-ray doctor` names all such files.
         """
         return [self._sample(i) for i in indices]
+
+    def labels(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """Return the labels of samples; pictures are read, because visibility needs masks."""
+        return stack_labels(self.read(indices))
 
     def _sample(self, index: int) -> Sample:
         result = read_samples(self._entries[index], self.model, self.options)

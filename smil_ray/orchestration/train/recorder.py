@@ -119,6 +119,7 @@ def record_start(
             },
             "device": str(parts.model.device),
             "features": parts.feature_note,
+            "mean_pose": parts.mean_pose,
         }
     )
     run.set_status("running")

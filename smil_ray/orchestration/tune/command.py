@@ -156,7 +156,7 @@ def read_sweep(arguments: argparse.Namespace, resume: Path | None) -> SweepConfi
 def fitting_settings(base: Config, data: Path, console: Console) -> list[str]:
     """Return overrides that fit defaults to the data: its body model, no loss without labels."""
     from smil_ray.body.smil_model import SmilModel
-    from smil_ray.losses.labels import weights_for_labels
+    from smil_ray.losses.labels import metric_for_labels, weights_for_labels
     from smil_ray.training.assemble import open_data
     from smil_ray.training.data_body_model import with_body_model_of_data
 
@@ -167,6 +167,11 @@ def fitting_settings(base: Config, data: Path, console: Console) -> list[str]:
         console.print(f"body model of the data: {escape(config.body.model)}")
         overrides.append(f"body.model={json.dumps(config.body.model)}")
     dataset = open_data(config, SmilModel.open(config.body.model))
+    config, reason = metric_for_labels(config, dataset.presence_counts())
+    if reason:
+        console.print(reason, highlight=False)
+        overrides.append(f"train.select_metric={config.train.select_metric}")
+        overrides.append(f"train.select_mode={config.train.select_mode}")
     config, absent = weights_for_labels(config, dataset.presence_counts())
     if absent:
         console.print(f"no labels in the data for the loss terms: {', '.join(absent)}")

@@ -13,6 +13,7 @@ from smil_ray.training.parts import Parts
 from smil_ray.training.reports import Predictions
 from smil_ray.training.state import TrainingState
 from smil_ray.training.step import forward
+from smil_ray.training.validation.mean_pose import relative_figures
 from smil_ray.training.validation.metrics import MetricSums
 
 
@@ -42,7 +43,9 @@ def validation(
     sums.reduce(state.world.all_reduce)
     for value in (count, *(losses[name] for name in sorted(losses))):
         state.world.all_reduce(value)
-    metrics = {f"val/{name}": value for name, value in sums.compute().items()}
+    figures = sums.compute()
+    figures |= relative_figures(figures, parts.mean_pose)
+    metrics = {f"val/{name}": value for name, value in figures.items()}
     metrics |= {f"val/loss/{name}": float(value / count) for name, value in losses.items()}
     state.regressor.train()
     return metrics

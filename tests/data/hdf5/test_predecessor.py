@@ -14,7 +14,7 @@ import torch
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core import rotations
-from smil_ray.core.batch import collate
+from smil_ray.core.batch import collate, stack_labels
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.data.hdf5.predecessor import is_predecessor_file
 from smil_ray.errors import DataError
@@ -129,6 +129,15 @@ def test_labels_are_put_into_our_frame_units_and_order(
         assert sample.keypoint_presence.sum() == model.n_joints - 1
         assert np.isnan(sample.keypoints_3d[7]).all()
         assert sample.keypoint_presence[0]
+
+
+def test_labels_without_pictures_are_those_of_the_samples(file: Path, model: SmilModel) -> None:
+    dataset = SmilDataset.from_path(file, model=model)
+    expected = stack_labels(dataset.samples([2, 0]))
+    found = dataset.labels([2, 0])
+    assert set(found) == set(expected)
+    for name, values in expected.items():
+        torch.testing.assert_close(found[name], values, rtol=1e-6, atol=0, equal_nan=True)
 
 
 def test_pose_and_camera_reproject_onto_the_keypoints(file: Path, model: SmilModel) -> None:

@@ -14,7 +14,7 @@ from smil_ray.training.checkpoint.copy import copy_newest_checkpoint
 from smil_ray.training.checkpoint.files import load_checkpoint
 from tests.memory_data import open_memory_data, tiny_config
 
-METRIC = "val/pa_mpjpe_pct_bl"
+METRIC = "val/pose_score"
 
 
 @pytest.fixture

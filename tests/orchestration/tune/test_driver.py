@@ -14,7 +14,7 @@ from smil_ray.orchestration.tune.search.spec import config_digest
 from smil_ray.orchestration.tune.trials.resources import TrialPlan
 from smil_ray.tracking.run_dir import RunDir
 
-METRIC = "val/pa_mpjpe_pct_bl"
+METRIC = "val/pose_score"
 PLAN = TrialPlan("inline", {"CPU": 1.0}, 2, {"use_gpu": "no"}, 1.0)
 
 

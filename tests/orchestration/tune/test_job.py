@@ -19,7 +19,7 @@ from smil_ray.orchestration.tune.trials.trial import ReportEpoch
 from smil_ray.results.ranking.leaderboard import Leaderboard
 from smil_ray.tracking.run_dir import RunDir
 
-METRIC = "val/pa_mpjpe_pct_bl"
+METRIC = "val/pose_score"
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),

@@ -10,6 +10,7 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Batch, Sample, collate
 from smil_ray.core.frames import change_frame
 from smil_ray.core.params import SmilParams
+from smil_ray.training.validation import metrics as module
 from smil_ray.training.validation.metrics import MetricSums
 from tests.memory_data import SIZE, MemoryData
 from tests.training.validation.test_procrustes import umeyama
@@ -95,6 +96,24 @@ def test_metrics_2d_equal_a_loop_over_joints(
     assert found["n_joints_2d"] == len(errors)
 
 
+def test_metrics_pck_auc_is_the_mean_of_pck_over_thresholds(
+    insect: SmilModel, batch: Batch, guess: SmilParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thresholds = tuple(np.linspace(0.0, module.AUC_LIMIT, 2001)[1:].tolist())
+    sums = MetricSums(insect.skeleton, SIZE)
+    monkeypatch.setattr(module, "BOX_THRESHOLDS", (0.05,))
+    sums.add(guess, batch, insect)
+    found = sums.compute()["pck_auc_bbox"]
+    hits = []
+    for threshold in thresholds[::20]:
+        monkeypatch.setattr(module, "BOX_THRESHOLDS", (threshold,))
+        at = MetricSums(insect.skeleton, SIZE)
+        at.add(guess, batch, insect)
+        hits.append(at.compute()[f"pck@{threshold:.2f}_bbox"])
+    assert 0.05 < found < 0.95
+    assert found == pytest.approx(np.mean(hits), abs=0.01)
+
+
 def test_metrics_rotation_equals_scipys_magnitude(
     insect: SmilModel, batch: Batch, guess: SmilParams
 ) -> None:
@@ -159,6 +178,39 @@ def test_metrics_joint_behind_the_camera_is_a_miss(insect: SmilModel, batch: Bat
     found = measured(behind, batch, insect)
     assert found["pck@0.10_bbox"] == 0.0
     assert found["kp2d_px_input"] == pytest.approx(SIZE * 2**0.5)
+
+
+def test_metrics_of_samples_weighted_by_counts_give_the_totals(
+    insect: SmilModel, samples: list[Sample], guess: SmilParams
+) -> None:
+    presence = np.ones(insect.n_joints, dtype=bool)
+    presence[3:] = False
+    uneven = collate([replace(samples[0], keypoint_presence=presence), *samples[1:5]])
+    sums = MetricSums(insect.skeleton, SIZE, keeps_samples=True)
+    sums.add(
+        guess[slice(0, 2)],
+        collate([replace(samples[0], keypoint_presence=presence), samples[1]]),
+        insect,
+    )
+    sums.add(guess[slice(2, 5)], collate(samples[2:5]), insect)
+    whole = measured(guess, uneven, insect)
+    for name, found in sums.per_sample().items():
+        known = found.counts > 0
+        mean = np.average(found.values[known], weights=found.counts[known])
+        assert mean == pytest.approx(whole[name], rel=1e-6), name
+        assert len(found.values) == 5
+
+
+def test_metrics_of_groups_average_to_the_total(
+    insect: SmilModel, batch: Batch, guess: SmilParams
+) -> None:
+    sums = MetricSums(insect.skeleton, SIZE)
+    sums.add(guess, batch, insect)
+    for name, groups in sums.per_group().items():
+        counts = [count for _, count in groups.values()]
+        mean = np.average([value for value, _ in groups.values()], weights=counts)
+        assert mean == pytest.approx(sums.compute()[name], rel=1e-9), name
+    assert {"legs", "antennae", "body"} <= set(sums.per_group()["rot_deg_joint"])
 
 
 def test_metrics_per_joint_average_to_the_total(

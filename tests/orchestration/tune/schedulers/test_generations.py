@@ -27,7 +27,7 @@ from smil_ray.tracking.run_dir import RunDir
 from tests.orchestration.tune import toy_checkpoints
 from tests.orchestration.tune.toy_checkpoints import load_toy, save_toy
 
-METRIC = "val/pa_mpjpe_pct_bl"
+METRIC = "val/pose_score"
 OFF = ("tracking.enabled=false",)
 pytestmark = [
     pytest.mark.ray,

@@ -18,7 +18,7 @@ from smil_ray.orchestration.tune.trials.trial import (
 )
 from smil_ray.tracking.run_dir import RunDir
 
-METRIC = "val/pa_mpjpe_pct_bl"
+METRIC = "val/pose_score"
 
 
 @pytest.fixture
