@@ -11,6 +11,7 @@ LOSS_TERM_NAMES = (
     "global_rot", "joint_rot", "betas", "trans", "fov", "cam_rot", "cam_trans",
     "log_beta_scales", "betas_trans", "keypoint_2d", "keypoint_3d", "silhouette",
     "joint_angle", "joint_limit", "limb_scale",
+    "keypoint_heatmap", "keypoint_place", "keypoint_confidence",
 )
 # fmt: on
 """Every loss term by name; `losses.terms.LOSS_TERMS` implements exactly these."""
@@ -27,7 +28,8 @@ class LossConfig(Settings):
 
     In the camera frame `cam_rot` and `cam_trans` are constant and their terms zero; in the root
     frame `global_rot` and `trans` are. `unseen_joint_weight` is the weight, in 3D and rotation
-    terms, of joints that are labelled but not seen (the seed: 0).
+    terms, of joints that are labelled but not seen (the seed: 0). The terms `keypoint_heatmap`,
+    `keypoint_place` and `keypoint_confidence` count only for heads that look at single joints.
     """
 
     base_weights: dict[str, NonNegative] = {
@@ -40,6 +42,9 @@ class LossConfig(Settings):
         "cam_trans": 1.0,
         "keypoint_2d": 30.0,
         "keypoint_3d": 30.0,
+        "keypoint_heatmap": 1.0,
+        "keypoint_place": 10.0,
+        "keypoint_confidence": 0.1,
     }
     stages: tuple[CurriculumStage, ...] = ()
     transition: Literal["step", "linear"] = "step"

@@ -42,25 +42,33 @@ class BackboneConfig(Settings):
 class HeadConfig(Settings):
     """The regression head on top of the backbone's tokens.
 
-    `hidden_dim` null follows from the backbone's width. `depth`, `num_heads`, `iterations` and
-    `queries` (query tokens that share the work) are the transformer decoder's.
+    `hidden_dim` null follows from the backbone's width (`joint_tokens`: 128). `iterations` and
+    `queries` (query tokens that share the work) are the transformer decoder's, `finest_stride`
+    (input pixels per cell of the joints' heat maps) is that of `joint_tokens`, `depth` and
+    `num_heads` are of both.
     """
 
-    type: Literal["mlp", "transformer_decoder"] = "transformer_decoder"
+    type: Literal["mlp", "transformer_decoder", "joint_tokens"] = "transformer_decoder"
     hidden_dim: Annotated[int, Field(ge=8)] | None = None
     dropout: Fraction = 0.1
     depth: Annotated[int, Field(ge=1)] = 3
     num_heads: Annotated[int, Field(ge=1)] = 8
     iterations: Annotated[int, Field(ge=1)] = 3
     queries: Annotated[int, Field(ge=1)] = 1
+    finest_stride: Literal[2, 4, 8, 16, 32] = 4
 
 
 class ModelConfig(Settings):
-    """The network: backbone, head and how it expresses its outputs."""
+    """The network: backbone, head and how it expresses its outputs.
+
+    `camera: known` makes the field of view an input of the network, so that depth is metric; data
+    sets give it, `predict` has to be told.
+    """
 
     backbone: BackboneConfig = BackboneConfig()
     head: HeadConfig = HeadConfig()
     rotation_representation: RotationRepresentation = "6d"
     reference_frame: ReferenceFrame = "camera"
+    camera: Literal["predicted", "known"] = "predicted"
     joint_scales: JointDeformation = "ignore"
     joint_translations: JointDeformation = "ignore"

@@ -32,6 +32,11 @@ class SmilParams:
         cam_trans: Reference frame -> camera, model units.
         log_beta_scales: Natural log of per-joint, per-axis scale; None where not modelled.
         betas_trans: Per-joint offset, model units, in replicAnt's bone frame (y flipped).
+        keypoint_xy: Where each joint was seen in the picture, fractions of width and height, by
+            the network's own heat maps; None for networks without.
+        keypoint_scale: Predicted scale b of the distance r of `keypoint_xy` from the joint, a
+            fraction of the picture; r is distributed as r exp(-r / b) / b^2.
+        keypoint_logits: Heat maps before their softmax over cells; only while training.
     """
 
     global_rot: Float[Tensor, "batch width"]
@@ -43,6 +48,9 @@ class SmilParams:
     cam_trans: Float[Tensor, "batch 3"]
     log_beta_scales: Float[Tensor, "batch n_joints 3"] | None = None
     betas_trans: Float[Tensor, "batch n_joints 3"] | None = None
+    keypoint_xy: Float[Tensor, "batch n_joints 2"] | None = None
+    keypoint_scale: Float[Tensor, "batch n_joints"] | None = None
+    keypoint_logits: Float[Tensor, "batch n_joints rows columns"] | None = None
 
     @property
     def batch_size(self) -> int:
@@ -100,7 +108,8 @@ class HeadLayout:
     form; the root's place as its position in the picture (`root_ndc`) and the logarithm of the
     half-height of the viewing frustum at the root (`log_extent`), which one image determines well,
     unlike depth; the logarithm of the field of view. `models.regressor` turns them into
-    `SmilParams`.
+    `SmilParams`. `per_joint` names those of `scales` and `translations` that have three numbers
+    for each joint.
     """
 
     n_joints: int
@@ -108,6 +117,16 @@ class HeadLayout:
     representation: str
     scale_width: int = 0
     translation_width: int = 0
+    per_joint: frozenset[str] = frozenset()
+
+    @property
+    def joint_groups(self) -> dict[str, int]:
+        """Groups that consist of one part per joint, and the width of a part.
+
+        `joint_rot` has none for the root.
+        """
+        own = {"joint_rot": rotations.WIDTH[self.representation]}
+        return own | {group: 3 for group in sorted(self.per_joint)}
 
     @property
     def widths(self) -> dict[str, int]:

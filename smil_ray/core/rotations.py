@@ -74,6 +74,14 @@ def identity(representation: str) -> Float[Tensor, " width"]:
     return from_matrix(torch.eye(3), representation)
 
 
+def nearest_rotation(matrix: Float[Tensor, "*axes 3 3"]) -> Float[Tensor, "*axes 3 3"]:
+    """Return the rotations nearest to any matrices (Frobenius norm).
+
+    Of the mean of rotation matrices it is their chordal mean (Moakher 2002).
+    """
+    return _roma().special_procrustes(matrix)
+
+
 def geodesic_angle(
     a: Float[Tensor, "*axes 3 3"], b: Float[Tensor, "*axes 3 3"]
 ) -> Float[Tensor, "*axes"]:

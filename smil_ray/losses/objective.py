@@ -17,6 +17,13 @@ from smil_ray.losses.terms import LOSS_TERMS, TERM_LABELS, TermInputs
 from smil_ray.render.camera import Camera
 
 _NEEDS_JOINTS = frozenset({"keypoint_2d", "keypoint_3d", "silhouette"})
+_OPTIONAL_OUTPUTS = {
+    "keypoint_heatmap": "keypoint_logits",
+    "keypoint_place": "keypoint_xy",
+    "keypoint_confidence": "keypoint_scale",
+}
+"""Terms that count only where the network gives this output: heads that look at each joint do,
+heat maps while they train."""
 _NEEDS_MODEL = {
     "log_beta_scales": ("joint_scales", "scaledirs"),
     "limb_scale": ("joint_scales", None),
@@ -101,6 +108,7 @@ class Objective:
         """Return the loss of `params` for `batch` with the weights of `epoch`, in float32."""
         weights = weights_at(self.loss, epoch)
         active = [term for term, weight in weights.items() if weight > 0]
+        active = [term for term in active if _can_be_had(term, params)]
         with torch.autocast(params.betas.device.type, enabled=False):
             inputs = self.inputs(params, batch, active)
             terms = {term: LOSS_TERMS[term](inputs) for term in active}
@@ -187,6 +195,11 @@ class Objective:
                 found=f"{self.model.name} without",
                 remedy="set the weight to 0 or choose another body.model",
             )
+
+
+def _can_be_had(term: str, params: SmilParams) -> bool:
+    output = _OPTIONAL_OUTPUTS.get(term)
+    return output is None or getattr(params, output) is not None
 
 
 def _joint_weights(model: SmilModel, loss: LossConfig) -> Float[Tensor, " n_joints"]:

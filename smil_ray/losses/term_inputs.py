@@ -78,3 +78,21 @@ def clean(
     """
     usable = present & finite_samples(labels)
     return torch.where(usable[:, None], labels, 0.0), usable
+
+
+def in_frame(
+    batch: Batch,
+) -> tuple[Bool[Tensor, "batch n_joints"], Float[Tensor, "batch n_joints 2"]]:
+    """Return which joints have a place inside the picture, and the places (else 0)."""
+    labels = batch.keypoints_2d
+    counted = batch.keypoint_presence & ((labels >= 0.0) & (labels <= 1.0)).all(dim=-1)
+    return counted, torch.where(counted[..., None], labels, 0.0)
+
+
+def seen_in_frame(
+    batch: Batch,
+) -> tuple[Bool[Tensor, "batch n_joints"], Float[Tensor, "batch n_joints 2"]]:
+    """Return which joints are seen inside the picture, and their places (else 0)."""
+    counted, _ = in_frame(batch)
+    counted = counted & batch.keypoint_visibility
+    return counted, torch.where(counted[..., None], batch.keypoints_2d, 0.0)

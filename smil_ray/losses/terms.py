@@ -3,8 +3,7 @@
 To add one: a function of `TermInputs` that returns a scalar, its line in `LOSS_TERMS` (and in
 `config.LOSS_TERM_NAMES`) and in `TERM_LABELS`. How joints and samples count: `term_inputs`.
 
-With `normalise`, lengths are in body lengths and angles in 1 - cos; otherwise the formulas are
-the seed's, in Unreal centimetres and degrees.
+With `normalise`, lengths are in body lengths and angles in 1 - cos; else it is the seed's way.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +15,19 @@ from torch import Tensor
 from smil_ray.core import rotations
 from smil_ray.core.params import log_scales_from_weights, translations_from_weights
 from smil_ray.errors import ConfigError
-from smil_ray.losses.term_inputs import TermInputs, batch_mean, clean, finite_samples, joint_mean
+from smil_ray.losses.heat_map_terms import (
+    keypoint_confidence,
+    keypoint_heatmap,
+    keypoint_place,
+)
+from smil_ray.losses.term_inputs import (
+    TermInputs,
+    batch_mean,
+    clean,
+    finite_samples,
+    joint_mean,
+    seen_in_frame,
+)
 
 CENTIMETRES = 10.0
 """Unreal centimetres in one model unit: the seed's terms count in them."""
@@ -51,8 +62,8 @@ def betas(inputs: TermInputs) -> Tensor:
 
 def trans(inputs: TermInputs) -> Tensor:
     """Root position in the reference frame; see `_position_error`. Constant in the root frame."""
-    in_camera = inputs.batch.reference_frame == "camera"
     present = inputs.batch.presence["trans"]
+    in_camera = inputs.batch.reference_frame == "camera"
     return _position_error(inputs, "trans", present, has_depth=in_camera)
 
 
@@ -111,10 +122,7 @@ def betas_trans(inputs: TermInputs) -> Tensor:
 def keypoint_2d(inputs: TermInputs) -> Tensor:
     """Projected joints: mean squared error in fractions of the picture, seen joints in frame."""
     predicted, batch = _given(inputs.xy, "xy"), inputs.batch
-    labels = batch.keypoints_2d
-    in_frame = ((labels >= 0.0) & (labels <= 1.0)).all(dim=-1)
-    counted = batch.keypoint_presence & batch.keypoint_visibility & in_frame
-    target = torch.where(counted[..., None], labels, 0.0)
+    counted, target = seen_in_frame(batch)
     error = (predicted - target).square().mean(dim=-1)
     weights = counted * inputs.joint_weights
     return batch_mean(joint_mean(error, weights), batch.presence["keypoints_2d"])
@@ -205,6 +213,9 @@ LOSS_TERMS: Mapping[str, Callable[[TermInputs], Tensor]] = {
     "joint_angle": joint_angle,
     "joint_limit": joint_limit,
     "limb_scale": limb_scale,
+    "keypoint_heatmap": keypoint_heatmap,
+    "keypoint_place": keypoint_place,
+    "keypoint_confidence": keypoint_confidence,
 }
 """Every term by name; the keys are `config.LOSS_TERM_NAMES`."""
 
@@ -224,6 +235,9 @@ TERM_LABELS: Mapping[str, str | None] = {
     "joint_angle": None,
     "joint_limit": None,
     "limb_scale": None,
+    "keypoint_heatmap": "keypoints_2d",
+    "keypoint_place": "keypoints_2d",
+    "keypoint_confidence": "keypoints_2d",
 }
 """The label group (out of `core.batch.LABELS`) that a term compares with; None: it needs none."""
 

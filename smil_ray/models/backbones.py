@@ -5,9 +5,9 @@ and widths come from timm. The one exception is `_SEED_INPUT_SIZE`.
 """
 
 import difflib
-from dataclasses import dataclass
+import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any
 
 import timm
 import timm.models
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from smil_ray.config import BackboneConfig
 from smil_ray.errors import ConfigError
 from smil_ray.models.backbone_weights import create_model
+from smil_ray.models.features import BackboneSpec, Features, MapSpec
 from smil_ray.models.freezing import TrainableParts
 
 _SEED_INPUT_SIZE = {"resnet50": 512, "resnet101": 512, "resnet152": 512}
@@ -26,62 +27,16 @@ _SEED_INPUT_SIZE = {"resnet50": 512, "resnet101": 512, "resnet152": 512}
 says 224. Every other backbone has timm's size."""
 
 
-class Features(NamedTuple):
-    """What a backbone sees in a batch of images.
-
-    Attributes:
-        tokens: Cells of the last feature map (CNN) or patch tokens without prefix tokens (ViT),
-            row by row from the top left.
-        pooled: One vector per image, as the model itself defines it before its classifier.
-    """
-
-    tokens: Float[Tensor, "batch tokens d"]
-    pooled: Float[Tensor, "batch p"]
-
-    def packed(self) -> Float[Tensor, "batch width"]:
-        """Return both as one row per image, the form in which features are cached."""
-        return torch.cat([self.tokens.flatten(1), self.pooled], dim=1)
-
-
-@dataclass(frozen=True)
-class BackboneSpec:
-    """Facts about a timm backbone at one input size.
-
-    Attributes:
-        name: timm name.
-        input_size: Side of the square input image, pixels.
-        mean: Normalisation of RGB in [0, 1], by channel.
-        std: Like `mean`.
-        grid: Rows and columns of the token grid.
-        token_width: Channels of a token.
-        num_features: Channels of the pooled feature.
-        fixed_size: The architecture is built for one image size (most ViTs).
-    """
-
-    name: str
-    input_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    grid: tuple[int, int]
-    token_width: int
-    num_features: int
-    fixed_size: bool
-
-    @property
-    def n_tokens(self) -> int:
-        """Number of tokens."""
-        return self.grid[0] * self.grid[1]
-
-    def unpack(self, packed: Float[Tensor, "batch width"]) -> Features:
-        """Return the features, in float32, of rows that `Features.packed` made."""
-        split = self.n_tokens * self.token_width
-        tokens = packed[:, :split].float().unflatten(1, (self.n_tokens, self.token_width))
-        return Features(tokens, packed[:, split:].float())
-
-
 @lru_cache(maxsize=64)
-def backbone_spec(name: str, input_size: int | None = None) -> BackboneSpec:
+def backbone_spec(
+    name: str, input_size: int | None = None, finest_stride: int | None = None
+) -> BackboneSpec:
     """Return the facts about the timm backbone `name`, without allocating its weights.
+
+    Args:
+        name: timm name.
+        input_size: Side of the input image, pixels; None: timm's.
+        finest_stride: Pixels per cell of the finest map that is wanted; None: no maps.
 
     Raises:
         ConfigError: timm does not know the name (the nearest names are given), or the backbone
@@ -91,8 +46,9 @@ def backbone_spec(name: str, input_size: int | None = None) -> BackboneSpec:
     try:
         size, fixed = _input_size(name, input_size)
         with torch.device("meta"):
-            model = create_model(name, img_size=size if fixed else None)
-            features = extract(model.eval(), torch.zeros(1, 3, size, size))
+            model = create_model(name, img_size=size if fixed else None).eval()
+            features = extract(model, torch.zeros(1, 3, size, size))
+            maps = () if finest_stride is None else _map_specs(model, size, finest_stride)
     except (RuntimeError, AssertionError, ValueError, TypeError, NotImplementedError) as error:
         raise ConfigError(
             f"model.backbone: {name} cannot be built"
@@ -110,16 +66,21 @@ def backbone_spec(name: str, input_size: int | None = None) -> BackboneSpec:
         token_width=features.tokens.shape[2],
         num_features=features.pooled.shape[1],
         fixed_size=fixed,
+        maps=maps,
     )
 
 
-def build_backbone(config: BackboneConfig) -> "Backbone":
+def build_backbone(config: BackboneConfig, finest_stride: int | None = None) -> "Backbone":
     """Return the backbone with its weights (`none`, `pretrained` or a file), frozen as asked.
+
+    Args:
+        config: Name, weights, size and what is trained.
+        finest_stride: See `backbone_spec`.
 
     Raises:
         ConfigError: Unknown name, unreachable or unreadable weights, unknown blocks.
     """
-    spec = backbone_spec(config.name, config.input_size)
+    spec = backbone_spec(config.name, config.input_size, finest_stride)
     size = spec.input_size if spec.fixed_size else None
     model = create_model(config.name, weights=config.weights, img_size=size)
     return Backbone(model, spec, TrainableParts.of(model, config))
@@ -186,23 +147,49 @@ class Backbone(nn.Module):
                 pixels = nn.functional.interpolate(
                     pixels, size=size, mode="bilinear", antialias=True, align_corners=False
                 )
-            return extract(self.model, (pixels - self.mean) / self.std)
+            return extract(self.model, (pixels - self.mean) / self.std, self.spec.maps)
 
 
-def extract(model: nn.Module, pixels: Float[Tensor, "batch 3 h w"]) -> Features:
-    """Return tokens and pooled feature of a timm model for normalised pixels.
+def extract(
+    model: nn.Module, pixels: Float[Tensor, "batch 3 h w"], maps: tuple[MapSpec, ...] = ()
+) -> Features:
+    """Return tokens, pooled feature and finer maps of a timm model for normalised pixels.
 
     Raises:
         ConfigError: The model gives several maps or none.
     """
-    features = model.forward_features(pixels)  # pyright: ignore[reportCallIssue]
+    features, finer = _forward_features(model, pixels, [one.index for one in maps])
     if not isinstance(features, Tensor) or features.ndim not in (2, 3, 4):
         raise ConfigError(
             f"model.backbone: {type(model).__name__} has no single feature map",
             remedy="choose a backbone with one, e.g. resnet50 or vit_base_patch16_224",
         )
     pooled = model.forward_head(features, pre_logits=True)  # pyright: ignore[reportCallIssue]
-    return Features(_tokens(model, features), pooled.flatten(1))
+    return Features(_tokens(model, features), pooled.flatten(1), finer)
+
+
+def _forward_features(
+    model: Any, pixels: Float[Tensor, "batch 3 h w"], indices: list[int]
+) -> tuple[Any, tuple[Tensor, ...]]:
+    if not indices:
+        return model.forward_features(pixels), ()
+    features, finer = model.forward_intermediates(pixels, indices=indices, output_fmt="NCHW")
+    return features, tuple(finer)
+
+
+def _map_specs(model: Any, size: int, finest_stride: int) -> tuple[MapSpec, ...]:
+    """Return the last map of each scale from `finest_stride` on but the coarsest.
+
+    The tokens have the scale of the coarsest.
+    """
+    _, maps = model.forward_intermediates(torch.zeros(1, 3, size, size), output_fmt="NCHW")
+    last_of_grid = {tuple(one.shape[-2:]): i for i, one in enumerate(maps)}
+    coarsest = min(grid[0] for grid in last_of_grid)
+    return tuple(
+        MapSpec(index, maps[index].shape[1], grid)
+        for grid, index in last_of_grid.items()
+        if coarsest < grid[0] <= math.ceil(size / finest_stride)
+    )
 
 
 def _tokens(model: nn.Module, features: Tensor) -> Tensor:

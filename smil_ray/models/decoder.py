@@ -1,7 +1,9 @@
 """Raw outputs of a head become SMIL parameters."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -31,10 +33,16 @@ class TargetStatistics:
     Attributes:
         fov_deg: Geometric mean of the vertical field of view, degrees.
         log_extent: Mean of log(depth of the root * tan(fov / 2)), depth in model units.
+        root_rot: Mean rotation of the root in the camera frame, axis-angle; None: identity.
+        joint_rot: Mean rotation of every joint but the root, axis-angle; None: identity.
+        betas: Mean shape coefficients; None: zero.
     """
 
     fov_deg: float
     log_extent: float
+    root_rot: tuple[tuple[float, ...], ...] | None = None
+    joint_rot: tuple[tuple[float, ...], ...] | None = None
+    betas: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class ParameterDecoder(nn.Module):
         super().__init__()
         self.modes = (config.joint_scales, config.joint_translations)
         self.frame = config.reference_frame
+        self.knows_camera = config.camera == "known"
         scaledirs = None if basis is None else basis.scaledirs
         transdirs = None if basis is None else basis.transdirs
         _check_basis("joint_scales", config.joint_scales, scaledirs, n_betas)
@@ -75,6 +84,11 @@ class ParameterDecoder(nn.Module):
             representation=config.rotation_representation,
             scale_width=_width(config.joint_scales, n_joints, scaledirs),
             translation_width=_width(config.joint_translations, n_joints, transdirs),
+            per_joint=frozenset(
+                group
+                for group, mode in zip(("scales", "translations"), self.modes, strict=True)
+                if mode == "per_joint"
+            ),
         )
         self.register_buffer("initial", _initial_estimate(self.layout, statistics))
 
@@ -85,7 +99,7 @@ class ParameterDecoder(nn.Module):
     ) -> SmilParams:
         """Return the parameters that raw outputs stand for."""
         parts = self.layout.split(raw)
-        fov = parts["log_fov"].clamp(*(math.log(limit) for limit in _FOV_RANGE_DEG)).exp()
+        fov = self._fov(parts, intrinsics)
         root = self._rotations(parts["root_rot"])
         place = _root_position(parts, fov, intrinsics)
         eye = torch.eye(3, device=raw.device).expand(raw.shape[0], 3, 3)
@@ -102,6 +116,14 @@ class ParameterDecoder(nn.Module):
             log_beta_scales=self._log_scales(parts),
             betas_trans=self._translations(parts),
         )
+
+    def _fov(
+        self, parts: dict[str, Tensor], intrinsics: Float[Tensor, "batch 4"] | None
+    ) -> Float[Tensor, "batch 1"]:
+        """Vertical field of view in degrees: the network's, or what the focal length says."""
+        if self.knows_camera:
+            return 2.0 * torch.rad2deg(torch.atan(0.5 / given_intrinsics(intrinsics)[:, 1:2]))
+        return parts["log_fov"].clamp(*(math.log(limit) for limit in _FOV_RANGE_DEG)).exp()
 
     def _rotations(self, raw: Float[Tensor, "*axes width"]) -> Float[Tensor, "*axes width"]:
         """Raw 6D numbers become two orthonormal rows; axis-angle vectors stay as they are."""
@@ -149,10 +171,20 @@ def _root_position(
 
 
 def _initial_estimate(layout: HeadLayout, statistics: TargetStatistics) -> Float[Tensor, " total"]:
-    identity = rotations.identity(layout.representation)
+    """Return the raw outputs of the training split's means."""
+
+    def matrices(mean: Sequence[Any] | None, count: int) -> Tensor:
+        vectors = torch.zeros(count, 3) if mean is None else torch.tensor(mean).reshape(count, 3)
+        return rotations.axis_angle_to_matrix(vectors)
+
+    def raw(rotation: Tensor) -> Tensor:
+        return rotations.from_matrix(rotation, layout.representation).flatten()
+
+    betas = statistics.betas
     known = {
-        "root_rot": identity,
-        "joint_rot": identity.repeat(layout.n_joints - 1),
+        "root_rot": raw(matrices(statistics.root_rot, 1)),
+        "joint_rot": raw(matrices(statistics.joint_rot, layout.n_joints - 1)),
+        "betas": torch.zeros(layout.n_betas) if betas is None else torch.tensor(betas),
         "log_extent": torch.tensor([statistics.log_extent]),
         "log_fov": torch.tensor([math.log(statistics.fov_deg)]),
     }
@@ -188,3 +220,19 @@ def _width(mode: JointDeformation, n_joints: int, directions: Tensor | None) -> 
     if mode == "pca" and directions is not None:
         return directions.shape[0]
     return 3 * n_joints if mode == "per_joint" else 0
+
+
+def given_intrinsics(intrinsics: Float[Tensor, "batch 4"] | None) -> Float[Tensor, "batch 4"]:
+    """Return `intrinsics`, without which a network that knows the camera cannot work.
+
+    Raises:
+        ConfigError: They are None.
+    """
+    if intrinsics is None:
+        raise ConfigError(
+            "model.camera: known",
+            expected="the camera's field of view or intrinsics for each image",
+            found="none",
+            remedy="give --fov-deg or --intrinsics, or train with model.camera: predicted",
+        )
+    return intrinsics

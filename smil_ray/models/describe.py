@@ -86,6 +86,7 @@ def _head_flops(regressor: Regressor) -> int:
     features = Features(
         torch.empty(1, spec.n_tokens, spec.token_width, device="meta"),
         torch.empty(1, spec.num_features, device="meta"),
+        tuple(torch.empty(1, m.channels, *m.grid, device="meta") for m in spec.maps),
     )
     return _flops(regressor.head, features, regressor.decoder.initial.to("meta"))
 

@@ -48,9 +48,9 @@ def measure_latency(
             shape = (1, 3, spec.input_size, spec.input_size)
             image = torch.zeros(shape, dtype=torch.uint8, device=device)
             backbone_ms = _median_ms(lambda: regressor.backbone(image), device)
-        width = spec.n_tokens * spec.token_width + spec.num_features
-        tokens = torch.zeros(1, width, device=device)
-        head_ms = _median_ms(lambda: regressor(tokens=tokens), device)
+        tokens = torch.zeros(1, sum(spec.widths), device=device)
+        intrinsics = torch.tensor([[2.0, 2.0, 0.5, 0.5]], device=device)
+        head_ms = _median_ms(lambda: regressor(tokens=tokens, intrinsics=intrinsics), device)
     regressor.train(was_training)
     return Latency(backbone_ms, head_ms)
 

@@ -1,5 +1,6 @@
 """Backbone and head: an RGB image becomes SMIL parameters."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,8 +10,14 @@ from torch import Tensor, nn
 from smil_ray.config import ModelConfig
 from smil_ray.core.params import SmilParams
 from smil_ray.models.backbones import Backbone, Features, build_backbone
-from smil_ray.models.decoder import ParameterDecoder, ScaleBasis, TargetStatistics
-from smil_ray.models.heads.build import build_head
+from smil_ray.models.decoder import (
+    ParameterDecoder,
+    ScaleBasis,
+    TargetStatistics,
+    given_intrinsics,
+)
+from smil_ray.models.heads.build import build_head, finest_stride
+from smil_ray.models.heads.output import HeadOutput, KeypointMaps
 
 
 def build_regressor(
@@ -40,9 +47,10 @@ def build_regressor(
     """
     decoder = ParameterDecoder(config, n_joints, n_betas, statistics, basis)
     head_seed = int(torch.randint(2**62, ()))
-    backbone = build_backbone(config.backbone) if backbone is None else backbone
+    if backbone is None:
+        backbone = build_backbone(config.backbone, finest_stride(config.head))
     torch.manual_seed(head_seed)
-    head = build_head(config.head, backbone.spec, decoder.layout.total)
+    head = build_head(config.head, backbone.spec, decoder.layout)
     return Regressor(config, backbone, head, decoder)
 
 
@@ -61,6 +69,8 @@ class Regressor(nn.Module):
         self.backbone = backbone
         self.head = head
         self.decoder = decoder
+        width = backbone.spec.num_features
+        self.camera = CameraInput(width) if config.camera == "known" else None
 
     def set_epoch(self, epoch: int) -> bool:
         """Freeze or unfreeze for `epoch`; true when trained parameters changed (rebuild DDP)."""
@@ -75,7 +85,7 @@ class Regressor(nn.Module):
         groups = []
         factor = self.config.backbone.learning_rate_factor
         parts = (
-            ("head", self.head.parameters(), 1.0),
+            ("head", self._head_parameters(), 1.0),
             ("backbone", self.backbone.trainable_parameters(), factor),
         )
         for name, parameters, lr_factor in parts:
@@ -94,6 +104,10 @@ class Regressor(nn.Module):
                     )
         return groups
 
+    def _head_parameters(self) -> list[nn.Parameter]:
+        camera = [] if self.camera is None else list(self.camera.parameters())
+        return [*self.head.parameters(), *camera]
+
     def forward(
         self,
         image: Shaped[Tensor, "batch 3 h w"] | None = None,
@@ -106,8 +120,11 @@ class Regressor(nn.Module):
         Args:
             image: RGB 0-255, uint8 or float.
             tokens: `Features.packed()` of the same images in place of `image`.
-            intrinsics: fx, fy, cx, cy as fractions; of these only the principal point is used
-                (a crop moves it). None: the middle of the picture.
+            intrinsics: fx, fy, cx, cy as fractions of width and height. With `camera: predicted`
+                only the principal point is used (a crop moves it); None: the middle.
+
+        Raises:
+            ConfigError: The network needs to know the camera and `intrinsics` is None.
         """
         if image is not None:
             features = self.backbone(image)
@@ -115,6 +132,36 @@ class Regressor(nn.Module):
             features = self.backbone.spec.unpack(tokens)
         else:
             raise ValueError("Regressor: expected an image or tokens, found neither")
-        raw = self.head(Features(*features), self.decoder.initial)
-        with torch.autocast(raw.device.type, enabled=False):
-            return self.decoder(raw.float(), intrinsics)
+        features = Features(*features)
+        if self.camera is not None:
+            pooled = features.pooled + self.camera(given_intrinsics(intrinsics))
+            features = features._replace(pooled=pooled)
+        found: HeadOutput = self.head(features, self.decoder.initial)
+        with torch.autocast(found.raw.device.type, enabled=False):
+            params = self.decoder(found.raw.float(), intrinsics)
+        return params if found.keypoints is None else self._with_keypoints(params, found.keypoints)
+
+    def _with_keypoints(self, params: SmilParams, keypoints: KeypointMaps) -> SmilParams:
+        return replace(
+            params,
+            keypoint_xy=keypoints.xy,
+            keypoint_scale=keypoints.scale,
+            keypoint_logits=keypoints.logits if self.training else None,
+        )
+
+
+class CameraInput(nn.Module):
+    """What a network is told about a known camera, in the width of the pooled feature.
+
+    Focal length and principal point say how the crop lies in the field of view (Li et al. 2022,
+    "CLIFF: Carrying Location Information in Full Frames").
+    """
+
+    def __init__(self, width: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, hidden), nn.GELU(), nn.Linear(hidden, width))
+
+    def forward(self, intrinsics: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch width"]:
+        """Return the embedding of fx, fy, cx, cy (fractions of the picture)."""
+        focal, centre = intrinsics[:, :2], intrinsics[:, 2:]
+        return self.layers(torch.cat([focal.log(), centre - 0.5], dim=1))

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
+from smil_ray.core import rotations
 from smil_ray.core.batch import collate
 from smil_ray.core.frames import root_in_camera
 from smil_ray.data.dataset import SmilDataset
@@ -16,6 +19,7 @@ from smil_ray.errors import ConfigError
 from smil_ray.losses.objective import Objective
 from smil_ray.models.backbones import Backbone, backbone_spec
 from smil_ray.models.decoder import ScaleBasis, TargetStatistics
+from smil_ray.models.heads.build import finest_stride
 from smil_ray.models.regressor import Regressor, build_regressor
 from smil_ray.training.checkpoint.frozen_weights import FrozenWeights
 from smil_ray.training.parts import Parts, SampleSource
@@ -78,7 +82,8 @@ def assemble(
     _check_metric(config, mean_pose)
     statistics = target_statistics(data, splits.train)
     # Asking for the backbone's facts draws random numbers, but only the first time.
-    backbone_spec(config.model.backbone.name, config.model.backbone.input_size)
+    settings = config.model.backbone
+    backbone_spec(settings.name, settings.input_size, finest_stride(config.model.head))
     regressor = _regressor(config, model, statistics)
     frozen = FrozenWeights() if regressor.backbone.always_frozen else None
     return Parts(
@@ -149,18 +154,38 @@ def _regressor(
 
 
 def target_statistics(data: SampleSource, train: np.ndarray) -> TargetStatistics:
-    """Return the means of field of view and extent over training samples that have a camera."""
+    """Return the means of camera, pose and shape over training samples that have them."""
     spread = np.linspace(0, len(train) - 1, min(len(train), STATISTICS_SAMPLES)).astype(int)
     target = collate(data.samples(train[np.unique(spread)].tolist())).target
-    _, position = root_in_camera(target)
+    root, position = root_in_camera(target)
     log_fov = target.fov[:, 0].log()
     log_extent = (position[:, 2] * torch.tan(torch.deg2rad(target.fov[:, 0]) / 2)).log()
     known = log_fov.isfinite() & log_extent.isfinite()
-    if not known.any():
-        return FALLBACK
-    return TargetStatistics(
-        fov_deg=float(log_fov[known].mean().exp()), log_extent=float(log_extent[known].mean())
+    seen = FALLBACK
+    if known.any():
+        fov_deg, extent = float(log_fov[known].mean().exp()), float(log_extent[known].mean())
+        seen = TargetStatistics(fov_deg=fov_deg, log_extent=extent)
+    return replace(
+        seen,
+        root_rot=_mean_rotation(root[:, None]),
+        joint_rot=_mean_rotation(rotations.to_matrix(target.joint_rot)),
+        betas=_mean_row(target.betas),
     )
+
+
+def _mean_rotation(matrices: Float[Tensor, "batch n 3 3"]) -> tuple[tuple[float, ...], ...] | None:
+    """Return the rotations nearest to the mean matrices, axis-angle; None where none is known."""
+    known = matrices[matrices.isfinite().flatten(1).all(dim=1)]
+    if not len(known):
+        return None
+    nearest = rotations.nearest_rotation(known.double().mean(dim=0))
+    vectors = rotations.matrix_to_axis_angle(nearest).float()
+    return tuple(tuple(vector) for vector in vectors.tolist())
+
+
+def _mean_row(rows: Float[Tensor, "batch n"]) -> tuple[float, ...] | None:
+    known = rows[rows.isfinite().all(dim=1)]
+    return tuple(known.mean(dim=0).tolist()) if len(known) else None
 
 
 def _splits(config: Config, data: SampleSource) -> Splits:

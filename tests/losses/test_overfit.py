@@ -14,6 +14,7 @@ from smil_ray.models.regressor import build_regressor
 STEPS, WARMUP, RATE = 120, 20, 5e-4
 SIZE = 64
 HEADS = {
+    "joint_tokens": {"hidden_dim": 64, "num_heads": 4},
     "mlp": {},
     "transformer_decoder": {"hidden_dim": 128, "num_heads": 4, "depth": 2, "iterations": 2},
 }
@@ -25,7 +26,7 @@ HEADS = {
     list(
         itertools.product(
             ("test_resnet", "test_vit"),
-            ("mlp", "transformer_decoder"),
+            ("mlp", "transformer_decoder", "joint_tokens"),
             ("6d", "axis_angle"),
             ("camera", "root"),
         )

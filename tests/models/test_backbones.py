@@ -105,3 +105,37 @@ def test_packed_features_come_back_unchanged(name, images):
     again = backbone.spec.unpack(features.packed())
     assert torch.equal(again.tokens, features.tokens)
     assert torch.equal(again.pooled, features.pooled)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "convnext_atto"])
+def test_finer_maps_go_from_fine_to_coarse_and_end_before_the_tokens(name):
+    spec = backbone_spec(name, 64, finest_stride=4)
+    rows = [one.grid[0] for one in spec.maps]
+    assert rows == [16, 8, 4]
+    assert spec.grid == (2, 2)
+
+
+def test_vit_has_no_finer_maps_than_its_tokens():
+    assert backbone_spec("test_vit", 64, finest_stride=4).maps == ()
+
+
+def test_features_with_maps_survive_packing():
+    config = BackboneConfig(name="test_resnet", input_size=64, freeze=True)
+    backbone = build_backbone(config, finest_stride=8)
+    features = backbone(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8))
+    again = backbone.spec.unpack(features.packed())
+    assert len(again.maps) == 2
+    for one, other in zip(features.maps, again.maps, strict=True):
+        torch.testing.assert_close(one, other)
+    torch.testing.assert_close(features.tokens, again.tokens)
+    torch.testing.assert_close(features.pooled, again.pooled)
+
+
+def test_asking_for_maps_does_not_change_tokens_and_pooled_feature():
+    config = BackboneConfig(name="test_resnet", input_size=64, freeze=True)
+    plain = build_backbone(config)
+    with_maps = build_backbone(config, finest_stride=4)
+    with_maps.load_state_dict(plain.state_dict())
+    image = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    torch.testing.assert_close(plain(image).tokens, with_maps(image).tokens)
+    torch.testing.assert_close(plain(image).pooled, with_maps(image).pooled)

@@ -1,19 +1,30 @@
 """The regression heads by name.
 
-To add one: a module whose constructor takes `(spec, total, config)` and whose forward takes
-`(features, initial)` and returns raw outputs; then a line in `HEADS` and in `HeadConfig.type`.
+To add one: a module whose constructor takes `(spec, layout, config)` and whose forward takes
+`(features, initial)` and returns a `HeadOutput`; then a line in `HEADS` and in `HeadConfig.type`.
 """
 
 from torch import nn
 
 from smil_ray.config import HeadConfig
+from smil_ray.core.params import HeadLayout
 from smil_ray.models.backbones import BackboneSpec
+from smil_ray.models.heads.joint_tokens import JointTokensHead
 from smil_ray.models.heads.mlp import MlpHead
 from smil_ray.models.heads.transformer import TransformerHead
 
-HEADS: dict[str, type[nn.Module]] = {"mlp": MlpHead, "transformer_decoder": TransformerHead}
+HEADS: dict[str, type[nn.Module]] = {
+    "mlp": MlpHead,
+    "transformer_decoder": TransformerHead,
+    "joint_tokens": JointTokensHead,
+}
 
 
-def build_head(config: HeadConfig, spec: BackboneSpec, total: int) -> nn.Module:
-    """Return the head that gives `total` raw numbers for the features of `spec`."""
-    return HEADS[config.type](spec, total, config)
+def build_head(config: HeadConfig, spec: BackboneSpec, layout: HeadLayout) -> nn.Module:
+    """Return the head that gives the raw numbers of `layout` for the features of `spec`."""
+    return HEADS[config.type](spec, layout, config)
+
+
+def finest_stride(config: HeadConfig) -> int | None:
+    """Return the pixels per cell of the finest map that a head looks at; None: tokens suffice."""
+    return config.finest_stride if config.type == "joint_tokens" else None

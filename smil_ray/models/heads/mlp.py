@@ -5,8 +5,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from smil_ray.config import HeadConfig
+from smil_ray.core.params import HeadLayout
 from smil_ray.models.backbones import BackboneSpec, Features
 from smil_ray.models.heads._positions import grid_coordinates
+from smil_ray.models.heads.output import HeadOutput
 
 OUTPUT_GAIN = 0.01
 """Gain of the last layer's initial weights: predictions start near the initial estimate."""
@@ -39,7 +41,7 @@ class SpatialSummary(nn.Module):
 class MlpHead(nn.Module):
     """Raw outputs from the pooled feature: twice Linear, LayerNorm, ReLU, dropout."""
 
-    def __init__(self, spec: BackboneSpec, total: int, config: HeadConfig) -> None:
+    def __init__(self, spec: BackboneSpec, layout: HeadLayout, config: HeadConfig) -> None:
         super().__init__()
         hidden = config.hidden_dim or max(spec.num_features, _MIN_HIDDEN)
         self.summary = SpatialSummary(spec)
@@ -48,16 +50,14 @@ class MlpHead(nn.Module):
             *_hidden_layer(spec.num_features + self.summary.width, hidden, config.dropout),
             *_hidden_layer(hidden, hidden, config.dropout),
         )
-        self.output = nn.Linear(hidden, total)
+        self.output = nn.Linear(hidden, layout.total)
         nn.init.xavier_uniform_(self.output.weight, gain=OUTPUT_GAIN)
         nn.init.zeros_(self.output.bias)
 
-    def forward(
-        self, features: Features, initial: Float[Tensor, " total"]
-    ) -> Float[Tensor, "batch total"]:
+    def forward(self, features: Features, initial: Float[Tensor, " total"]) -> HeadOutput:
         """Return the initial estimate plus what the network adds to it."""
         seen = torch.cat([self.norm(features.pooled), self.summary(features.tokens)], dim=1)
-        return initial + self.output(self.layers(seen)).float()
+        return HeadOutput(initial + self.output(self.layers(seen)).float())
 
 
 def _hidden_layer(inputs: int, outputs: int, dropout: float) -> tuple[nn.Module, ...]:

@@ -13,11 +13,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from smil_ray.config import HeadConfig
+from smil_ray.core.params import HeadLayout
 from smil_ray.errors import ConfigError
 from smil_ray.models.backbones import BackboneSpec, Features
 from smil_ray.models.heads._attention import Attention, Memory
 from smil_ray.models.heads._positions import sinusoidal_encoding
 from smil_ray.models.heads._reuse import ReusedLinear, reuse
+from smil_ray.models.heads.output import HeadOutput
 
 OUTPUT_GAIN = 0.01
 """Gain of the last layer's initial weights: predictions start near the initial estimate."""
@@ -31,8 +33,9 @@ class TransformerHead(nn.Module):
 
     positions: Tensor
 
-    def __init__(self, spec: BackboneSpec, total: int, config: HeadConfig) -> None:
+    def __init__(self, spec: BackboneSpec, layout: HeadLayout, config: HeadConfig) -> None:
         super().__init__()
+        total = layout.total
         hidden = hidden_width(spec, config)
         self.iterations = config.iterations
         self.pooled_norm = nn.LayerNorm(spec.num_features)
@@ -50,9 +53,7 @@ class TransformerHead(nn.Module):
         nn.init.xavier_uniform_(self.output.weight, gain=OUTPUT_GAIN)
         nn.init.zeros_(self.output.bias)
 
-    def forward(
-        self, features: Features, initial: Float[Tensor, " total"]
-    ) -> Float[Tensor, "batch total"]:
+    def forward(self, features: Features, initial: Float[Tensor, " total"]) -> HeadOutput:
         """Return the estimate after the last correction of the initial one."""
         memories = self.memories(features)
         queries = self.first_queries(features)
@@ -60,7 +61,7 @@ class TransformerHead(nn.Module):
         with reuse(self, self.iterations):
             for _ in range(self.iterations):
                 estimate = estimate + self.increment(memories, queries, estimate)
-        return estimate
+        return HeadOutput(estimate)
 
     def memories(self, features: Features) -> list[Memory]:
         """Return what every layer sees of the image; it is the same each time."""

@@ -119,7 +119,7 @@ def plan_features(parts: Parts, config: Config) -> FeaturePlan:
     backbone, mode = parts.regressor.backbone, config.data.feature_cache
     spec = backbone.spec
     precision = AUTO_PRECISION if mode in ("off", "auto") else mode
-    width = spec.n_tokens * spec.token_width + spec.num_features
+    width = sum(spec.widths)
     plain = FeatureKey(
         data_hash=parts.data.content_hash,
         order_hash=order_hash(parts.data.names),

@@ -1,9 +1,12 @@
-"""Both heads: near the initial estimate at first, aware of positions, and real feedback."""
+"""Every head: near the initial estimate at first, aware of positions, and real feedback."""
+
+from typing import get_args
 
 import pytest
 import torch
 
 from smil_ray.config import HeadConfig
+from smil_ray.core.params import HeadLayout
 from smil_ray.errors import ConfigError
 from smil_ray.models.backbones import BackboneSpec, Features
 from smil_ray.models.heads._attention import AbsorbedProjection
@@ -12,7 +15,8 @@ from smil_ray.models.heads.mlp import SpatialSummary
 from smil_ray.models.heads.transformer import TransformerHead, hidden_width
 
 SPEC = BackboneSpec("x", 64, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (3, 4), 20, 24, False)
-TOTAL = 11
+LAYOUT = HeadLayout(n_joints=3, n_betas=2, representation="6d")
+TOTAL = LAYOUT.total
 
 
 @pytest.fixture
@@ -25,17 +29,17 @@ def features() -> Features:
 
 def build(kind, **settings):
     torch.manual_seed(0)
-    return build_head(HeadConfig(type=kind, hidden_dim=32, **settings), SPEC, TOTAL)
+    return build_head(HeadConfig(type=kind, hidden_dim=32, **settings), SPEC, LAYOUT)
 
 
 def test_registry_has_the_types_of_the_config():
-    assert set(HEADS) == {"mlp", "transformer_decoder"}
+    assert set(HEADS) == set(get_args(HeadConfig.model_fields["type"].annotation))
 
 
 @pytest.mark.parametrize("kind", list(HEADS))
 def test_head_at_first_is_near_the_initial_estimate(kind, features):
     initial = torch.arange(TOTAL).float()
-    raw = build(kind).eval()(features, initial)
+    raw = build(kind).eval()(features, initial).raw
     assert raw.shape == (2, TOTAL)
     assert (raw - initial).abs().max() < 0.25
 
@@ -45,7 +49,7 @@ def test_head_tells_where_a_feature_lies(kind, features):
     head = build(kind).eval()
     moved = Features(features.tokens.flip(1), features.pooled)
     zero = torch.zeros(TOTAL)
-    assert not torch.allclose(head(features, zero), head(moved, zero), atol=1e-6)
+    assert not torch.allclose(head(features, zero).raw, head(moved, zero).raw, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", list(HEADS))
@@ -53,13 +57,15 @@ def test_head_heeds_the_pooled_feature(kind, features):
     head = build(kind).eval()
     other = Features(features.tokens, features.pooled.flip(1))
     zero = torch.zeros(TOTAL)
-    assert not torch.allclose(head(features, zero), head(other, zero), atol=1e-6)
+    assert not torch.allclose(head(features, zero).raw, head(other, zero).raw, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", list(HEADS))
 def test_head_gives_every_parameter_a_gradient(kind, features):
     head = build(kind)
-    head(features, torch.zeros(TOTAL)).sum().backward()
+    found = head(features, torch.zeros(TOTAL))
+    outputs = [found.raw, *(found.keypoints or ())]
+    torch.stack([value.sum() for value in outputs]).sum().backward()
     assert all(parameter.grad is not None for parameter in head.parameters())
 
 
@@ -67,9 +73,9 @@ def test_head_gives_every_parameter_a_gradient(kind, features):
 def test_head_has_dropout_in_training_only(kind, features):
     head = build(kind, dropout=0.5)
     zero = torch.zeros(TOTAL)
-    assert not torch.equal(head(features, zero), head(features, zero))
+    assert not torch.equal(head(features, zero).raw, head(features, zero).raw)
     head.eval()
-    assert torch.equal(head(features, zero), head(features, zero))
+    assert torch.equal(head(features, zero).raw, head(features, zero).raw)
 
 
 def test_summary_of_a_bright_cell_is_its_place():
@@ -111,11 +117,11 @@ def test_decoder_with_more_iterations_feeds_each_estimate_back(features):
     assert isinstance(thrice, TransformerHead)
     zero = torch.zeros(TOTAL)
     memories, queries = thrice.memories(features), thrice.first_queries(features)
-    estimate = once(features, zero)
+    estimate = once(features, zero).raw
     for _ in range(2):
         estimate = estimate + thrice.increment(memories, queries, estimate)
-    torch.testing.assert_close(thrice(features, zero), estimate)
-    assert not torch.allclose(estimate, 3 * once(features, zero), atol=1e-7)
+    torch.testing.assert_close(thrice(features, zero).raw, estimate)
+    assert not torch.allclose(estimate, 3 * once(features, zero).raw, atol=1e-7)
 
 
 def test_decoder_width_of_null_follows_the_backbone_within_limits():
