@@ -13,7 +13,7 @@ from smil_ray.data.dataset import SmilDataset
 from smil_ray.data.filters import REASONS
 from smil_ray.data.hdf5.predecessor import is_predecessor_file
 from smil_ray.data.hdf5.reading import list_arrays
-from smil_ray.data.hdf5.store import read_drops
+from smil_ray.data.hdf5.store import read_drops, schema_version
 from smil_ray.render.overlay import contact_sheet, draw_keypoints, draw_mask_edge
 
 PANEL = 320
@@ -109,7 +109,9 @@ def _drops(path: Path | None, counts: dict[str, int]) -> list[str]:
 def _kind(path: Path) -> str:
     if path.is_dir():
         return "a replicAnt folder"
-    return "a file of the predecessor" if is_predecessor_file(path) else "schema version 1"
+    if is_predecessor_file(path):
+        return "a file of the predecessor"
+    return f"schema version {schema_version(path)}"
 
 
 def _caption(sample: Sample) -> str:

@@ -36,7 +36,7 @@ def test_description_names_schema_counts_labels_reasons_settings_and_hash(file: 
     dataset = SmilDataset.from_path(file)
     text = describe(dataset, file)
     for part in (
-        "schema version 1",
+        "schema version 2",
         "6 in 3 groups",
         dataset.content_hash,
         "4  betas\n",

@@ -22,6 +22,7 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.core import rotations
 from smil_ray.core.batch import LABELS, Sample
 from smil_ray.core.skeleton import chain_length
+from smil_ray.data.hdf5._trial import FileState, check_readable, trust
 from smil_ray.data.hdf5.reading import (
     array_at,
     attribute,
@@ -46,9 +47,10 @@ def is_predecessor_file(path: Path) -> bool:
         DataError: It is no HDF5 file at all.
     """
     with opened(path) as file:
-        found = attributes(file, "metadata")
-        foreign = "schema_version" not in found and "target_resolution" in found
-        return foreign and "images/rgb_jpeg" in file
+        metadata = file.get("metadata")
+        if not isinstance(metadata, h5py.Group) or "schema_version" in metadata.attrs:
+            return False
+        return "target_resolution" in metadata.attrs and "images/rgb_jpeg" in file
 
 
 class PredecessorSource:
@@ -64,6 +66,7 @@ class PredecessorSource:
         self.path = Path(path).absolute()
         self._images: tuple[int, h5py.File] | None = None
         with opened(self.path) as file:
+            self._tried = FileState.of(self.path)
             n = attribute(file, "metadata", "total_samples", int)
             size = attribute(file, "metadata", "target_resolution", int)
             self._labels = _read_labels(file, n, model)
@@ -111,6 +114,8 @@ class PredecessorSource:
     def _file(self) -> h5py.File:
         """Return this process's own handle; one inherited across fork is left alone."""
         if self._images is None or self._images[0] != os.getpid():
+            trust(self._tried)
+            check_readable(self.path)
             self._images = (os.getpid(), h5py.File(self.path, "r", locking=False))
         return self._images[1]
 

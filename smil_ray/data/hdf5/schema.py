@@ -1,6 +1,6 @@
-"""The HDF5 layout, schema version 1, as one table (`docs/data_format.md` is its prose).
+"""The HDF5 layout, schema version 2, as one table (`docs/data_format.md` is its prose).
 
-To add a per-sample array: add a row to `COLUMNS` and raise `SCHEMA_VERSION`.
+To add a per-sample array: add a row to `COLUMNS`, raise `SCHEMA_VERSION` and `CONTENT_VERSION`.
 """
 
 import hashlib
@@ -14,7 +14,13 @@ import numpy as np
 from smil_ray.body.smil_model import SmilModel
 
 FORMAT = "smil_ray"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE = (1, 2)
+"""Schema versions that are read. In 1 texts are fixed-length or variable-length strings."""
+FIRST_CHECKED_VERSION = 2
+"""First schema version whose files have checksums over all of HDF5's own metadata."""
+CONTENT_VERSION = 1
+"""Version of what `content_hash` covers: files of schema 1 and 2 with equal samples share it."""
 GROUPS = ("metadata", "images", "parameters", "keypoints", "auxiliary")
 
 RGB_BLOB, RGB_OFFSETS = "images/rgb_jpeg", "images/rgb_jpeg_offsets"
@@ -22,6 +28,8 @@ MASK_BLOB, MASK_OFFSETS = "images/masks", "images/mask_offsets"
 NAMES, SAMPLE_GROUPS = "auxiliary/names", "auxiliary/groups"
 PRESENCE, DIGESTS, RGB_CRC = "auxiliary/presence", "auxiliary/sample_sha256", "images/rgb_crc32"
 JOINT_NAMES, PARENTS = "metadata/joint_names", "metadata/parents"
+MASK_CRC, LABEL_NAMES = "images/mask_crc32", "auxiliary/labels"
+SETTINGS, DROP_COUNTS = "metadata/settings", "metadata/drop_counts"
 NOTES, NOTE_COUNTS = "metadata/notes", "metadata/note_counts"
 DROPS = ("metadata/dropped_names", "metadata/dropped_reasons", "metadata/dropped_details")
 
@@ -76,23 +84,34 @@ DERIVED_COLUMNS = (
 """Columns computed from the sample when it is written."""
 
 COLUMNS = (*SAMPLE_COLUMNS, *DERIVED_COLUMNS)
-HASHED = (
+
+
+def offsets_path(texts: str) -> str:
+    """Return the path of the offsets of texts that are stored as flat bytes."""
+    return f"{texts}_offsets"
+
+
+_HASHED_1 = (
     *(column.path for column in COLUMNS),
     NAMES,
     SAMPLE_GROUPS,
     RGB_OFFSETS,
     MASK_OFFSETS,
 )
-"""Everything of a sample but its image bytes, which have checksums of their own."""
+HASHED = {
+    1: _HASHED_1,
+    2: (*_HASHED_1, MASK_CRC, offsets_path(NAMES), offsets_path(SAMPLE_GROUPS)),
+}
+"""Everything of a sample but its image bytes, which have checksums of their own, by version."""
 
 
-def columns_hash(columns: Mapping[str, np.ndarray]) -> str:
+def columns_hash(columns: Mapping[str, np.ndarray], version: int = SCHEMA_VERSION) -> str:
     """Return the hash of the arrays at HASHED, compared whenever a file is opened.
 
     HDF5 gives zeros for data whose place it no longer knows; no zero may look like a label.
     """
     digest = hashlib.sha256()
-    for path in HASHED:
+    for path in HASHED[version]:
         values = np.ascontiguousarray(columns[path])
         digest.update(f"{path} {values.dtype.str} {values.shape}".encode())
         digest.update(values.tobytes())
@@ -170,7 +189,7 @@ class StoreInfo:
         It covers the samples and what gives their labels a meaning, and nothing else: not
         settings, not what was left out, not how the work was divided (data_format section 7).
         """
-        meaning = [SCHEMA_VERSION, self.joint_names, self.parents, self.model_hash]
+        meaning = [CONTENT_VERSION, self.joint_names, self.parents, self.model_hash]
         text = json.dumps([*meaning, self.input_size], separators=(",", ":"))
         digest = hashlib.sha256(text.encode())
         digest.update(np.ascontiguousarray(digests, dtype=np.uint8).tobytes())

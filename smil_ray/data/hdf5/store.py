@@ -1,4 +1,4 @@
-"""Reading files of schema version 1: labels into memory, images one plain read at a time."""
+"""Reading files of schemas 1 and 2: labels into memory, images one plain read at a time."""
 
 import json
 import os
@@ -15,23 +15,25 @@ from torch import Tensor
 
 from smil_ray.core.batch import LABELS, Sample
 from smil_ray.data.hdf5 import schema
+from smil_ray.data.hdf5._blobs import REWRITE, BlobPlace
+from smil_ray.data.hdf5._trial import FileState, trust
 from smil_ray.data.hdf5.masks import decode_mask
 from smil_ray.data.hdf5.reading import (
     array_at,
     attribute,
-    attributes,
+    check_crc32,
     dataset_at,
+    fixed_texts,
+    flat_texts,
+    json_at,
     opened,
-    texts,
     texts_at,
 )
 from smil_ray.data.hdf5.schema import COLUMNS, Drop, StoreInfo
-from smil_ray.data.hdf5.table import Blob, SampleTable, sample_digests
+from smil_ray.data.hdf5.table import SampleTable, sample_digests
 from smil_ray.data.image_io import decode_jpeg
 from smil_ray.data.sample_source import rows_of_labels
 from smil_ray.errors import DataError
-
-_REWRITE = "make the file again with `smil-ray preprocess`"
 
 
 class Hdf5Source:
@@ -48,25 +50,32 @@ class Hdf5Source:
     def __init__(self, path: Path) -> None:
         self.path = Path(path).absolute()
         with opened(self.path) as file:
+            self._tried = FileState.of(self.path)
             self._descriptor = os.open(self.path, os.O_RDONLY)
             weakref.finalize(self, os.close, self._descriptor)
             self.info = read_info(file)
             n = attribute(file, "metadata", "total_samples", int)
             self.columns = _read_columns(file, self.info, n)
-            self.names = texts(self.columns.pop(schema.NAMES))
-            self.groups = texts(self.columns.pop(schema.SAMPLE_GROUPS))
+            self.names = _pop_texts(self.columns, schema.NAMES)
+            self.groups = _pop_texts(self.columns, schema.SAMPLE_GROUPS)
             rgb, masks = (self.columns.pop(p) for p in (schema.RGB_OFFSETS, schema.MASK_OFFSETS))
-            self._rgb = _BlobPlace.of(file, schema.RGB_BLOB, rgb)
-            self._masks = _BlobPlace.of(file, schema.MASK_BLOB, masks)
+            self._rgb = BlobPlace.of(file, schema.RGB_BLOB, rgb)
+            self._masks = BlobPlace.of(file, schema.MASK_BLOB, masks)
         self.presence = self.columns[schema.PRESENCE]
+        self._mask_crc = self.columns.pop(schema.MASK_CRC, None)
         self._fields = [(c.field, self.columns[c.path]) for c in schema.SAMPLE_COLUMNS]
         if os.fstat(self._descriptor).st_ino != self.path.stat().st_ino:
             raise DataError(f"{self.path}: the file was replaced while it was opened")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "content_hash": self.info.content_hash}
+        return {
+            "path": self.path,
+            "content_hash": self.info.content_hash,
+            "tried": self._tried,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        trust(state["tried"])
         self.__init__(state["path"])
         if self.info.content_hash != state["content_hash"]:
             raise DataError(
@@ -104,7 +113,9 @@ class Hdf5Source:
     def _sample(self, index: int, jpeg: memoryview, mask: memoryview) -> Sample:
         place = f"{self.path}: sample {index} ({self.names[index]!r})"
         if zlib.crc32(jpeg) != self.columns[schema.RGB_CRC][index]:
-            raise DataError(f"{place}: the checksum of the image differs", remedy=_REWRITE)
+            raise DataError(f"{place}: the checksum of the image differs", remedy=REWRITE)
+        if self._mask_crc is not None and zlib.crc32(mask) != self._mask_crc[index]:
+            raise DataError(f"{place}: the checksum of the mask differs", remedy=REWRITE)
         size = self.info.input_size
         try:
             image = decode_jpeg(np.frombuffer(jpeg, dtype=np.uint8))
@@ -123,65 +134,27 @@ class Hdf5Source:
         )
 
 
-class _BlobPlace:
-    """Where the bytes of each sample lie in the file."""
-
-    def __init__(self, start: int, offsets: np.ndarray) -> None:
-        self.start, self.offsets = start, offsets
-
-    @classmethod
-    def of(cls, file: h5py.File, blob: str, offsets: np.ndarray) -> "_BlobPlace":
-        data = dataset_at(file, blob)
-        if data.dtype != np.uint8 or data.ndim != 1 or data.chunks is not None:
-            raise DataError(
-                f"{file.filename}: {blob}", expected="contiguous uint8 bytes", found=str(data)
-            )
-        if offsets[0] != 0 or offsets[-1] != data.size or (np.diff(offsets) < 0).any():
-            raise DataError(
-                f"{file.filename}: offsets of {blob}",
-                expected=f"0 to {data.size}, ascending",
-                found=f"{offsets[0]} to {offsets[-1]}",
-            )
-        return cls(data.id.get_offset() or 0, offsets)
-
-    def read(self, descriptor: int, wanted: list[int], path: Path) -> dict[int, memoryview]:
-        """Return the bytes of samples, given in ascending order, by index."""
-        found: dict[int, memoryview] = {}
-        for run in _runs(wanted):
-            first = int(self.offsets[run[0]])
-            data = self._pread(descriptor, first, int(self.offsets[run[-1] + 1]), path)
-            for i in run:
-                found[i] = data[self.offsets[i] - first : self.offsets[i + 1] - first]
-        return found
-
-    def whole(self, descriptor: int, path: Path) -> Blob:
-        """Return all bytes."""
-        data = self._pread(descriptor, 0, int(self.offsets[-1]), path)
-        return Blob(np.frombuffer(data, dtype=np.uint8), self.offsets)
-
-    def _pread(self, descriptor: int, first: int, last: int, path: Path) -> memoryview:
-        parts, position = [], first
-        while position < last:
-            part = os.pread(descriptor, last - position, self.start + position)
-            if not part:
-                raise DataError(f"{path}: the file ends within an image", remedy=_REWRITE)
-            parts.append(part)
-            position += len(part)
-        return memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
-
-
 def read_info(file: h5py.File) -> StoreInfo:
     """Return the description of a file.
 
     Raises:
         DataError: The file has another format or schema version.
     """
-    _check_version(file)
+    version = _check_version(file)
     for group in schema.GROUPS:
         if not isinstance(file.get(group), h5py.Group):
             raise DataError(f"{file.filename}", expected=f"a group {group!r}", found="none")
     notes = texts_at(file, schema.NOTES)
     note_counts = array_at(file, schema.NOTE_COUNTS, (len(notes),), "int64")
+    if version == 1:
+        settings, drop_counts = (
+            attribute(file, "metadata", name, dict) for name in ("settings", "drop_counts")
+        )
+    else:
+        check_crc32(file, schema.NOTE_COUNTS, note_counts)
+        settings, drop_counts = (
+            json_at(file, path) for path in (schema.SETTINGS, schema.DROP_COUNTS)
+        )
     joint_names = texts_at(file, schema.JOINT_NAMES)
     return StoreInfo(
         joint_names=joint_names,
@@ -191,11 +164,21 @@ def read_info(file: h5py.File) -> StoreInfo:
         n_betas=attribute(file, "metadata", "n_betas", int),
         n_weights=attribute(file, "metadata", "n_weights", int),
         input_size=attribute(file, "metadata", "input_size", int),
-        settings=attribute(file, "metadata", "settings", dict),
+        settings=settings,
         content_hash=attribute(file, "metadata", "content_hash", str),
-        drop_counts=attribute(file, "metadata", "drop_counts", dict),
+        drop_counts=drop_counts,
         notes=dict(zip(notes, note_counts.tolist(), strict=True)),
     )
+
+
+def schema_version(path: Path) -> int:
+    """Return the schema version of a file.
+
+    Raises:
+        DataError: It has none, or one that cannot be read.
+    """
+    with opened(path) as file:
+        return _check_version(file)
 
 
 def read_drops(path: Path) -> list[Drop]:
@@ -220,33 +203,42 @@ def verify(path: Path) -> str:
         raise DataError(
             f"{path}: sample {name!r} was changed or damaged",
             found=f"{int(wrong.sum())} such samples",
-            remedy=_REWRITE,
+            remedy=REWRITE,
         )
     return source.info.content_hash
 
 
-def _check_version(file: h5py.File) -> None:
-    if "schema_version" not in attributes(file, "metadata"):
+def _check_version(file: h5py.File) -> int:
+    metadata = file.get("metadata")
+    if not isinstance(metadata, h5py.Group) or "schema_version" not in metadata.attrs:
         raise DataError(
             f"{file.filename}: metadata.attrs['schema_version']",
             expected=schema.SCHEMA_VERSION,
             found="none",
-            remedy=_REWRITE,
+            remedy=REWRITE,
         )
     version = attribute(file, "metadata", "schema_version", int)
-    if version != schema.SCHEMA_VERSION:
+    if version not in schema.READABLE:
         newer = "install a newer smil_ray or make the file again"
         raise DataError(
             f"{file.filename}: schema version",
-            expected=schema.SCHEMA_VERSION,
+            expected=" or ".join(map(str, schema.READABLE)),
             found=version,
-            remedy=newer if version > schema.SCHEMA_VERSION else _REWRITE,
+            remedy=newer if version > schema.SCHEMA_VERSION else REWRITE,
         )
+    return version
+
+
+def _label_names(file: h5py.File, version: int) -> tuple[str, ...]:
+    if version == 1:
+        return tuple(json.loads(str(dataset_at(file, schema.PRESENCE).attrs.get("labels", "[]"))))
+    return texts_at(file, schema.LABEL_NAMES)
 
 
 def _read_columns(file: h5py.File, info: StoreInfo, n: int) -> dict[str, np.ndarray]:
-    labels = json.loads(str(dataset_at(file, schema.PRESENCE).attrs.get("labels", "[]")))
-    if tuple(labels) != LABELS:
+    version = _check_version(file)
+    labels = _label_names(file, version)
+    if labels != LABELS:
         raise DataError(f"{file.filename}: {schema.PRESENCE}", expected=LABELS, found=labels)
     sizes = info.sizes(len(LABELS))
     columns = {
@@ -254,34 +246,36 @@ def _read_columns(file: h5py.File, info: StoreInfo, n: int) -> dict[str, np.ndar
         for column in COLUMNS
     }
     for path in (schema.NAMES, schema.SAMPLE_GROUPS):
-        columns[path] = array_at(file, path, (n,), "S")
-    for path in (schema.RGB_OFFSETS, schema.MASK_OFFSETS):
+        shape, kind = ((n,), "S") if version == 1 else ((None,), "uint8")
+        columns[path] = array_at(file, path, shape, kind)
+    offsets = {schema.RGB_OFFSETS, schema.MASK_OFFSETS}
+    if version > 1:
+        columns[schema.MASK_CRC] = array_at(file, schema.MASK_CRC, (n,), "uint32")
+        offsets |= {schema.offsets_path(path) for path in (schema.NAMES, schema.SAMPLE_GROUPS)}
+    for path in offsets:
         columns[path] = array_at(file, path, (n + 1,), "int64")
-    found = (schema.columns_hash(columns), info.content_hash_with(columns[schema.DIGESTS]))
+    found = (
+        schema.columns_hash(columns, version),
+        info.content_hash_with(columns[schema.DIGESTS]),
+    )
     if found != (attribute(file, "metadata", "columns_hash", str), info.content_hash):
         raise DataError(
             f"{file.filename}: labels were changed or damaged",
             expected=f"content hash {info.content_hash[:12]}",
             found=found[1][:12],
-            remedy=_REWRITE,
+            remedy=REWRITE,
         )
     for values in columns.values():
         values.flags.writeable = False
     return columns
 
 
+def _pop_texts(columns: dict[str, np.ndarray], path: str) -> tuple[str, ...]:
+    values, offsets = columns.pop(path), columns.pop(schema.offsets_path(path), None)
+    return fixed_texts(values) if offsets is None else flat_texts(values, offsets)
+
+
 @lru_cache(maxsize=1024)
 def _labels_of(row: bytes) -> frozenset[str]:
     """Return the labels whose flag is set; few combinations occur in a file."""
     return frozenset(label for label, here in zip(LABELS, row, strict=True) if here)
-
-
-def _runs(wanted: list[int]) -> list[list[int]]:
-    """Return ascending indices as runs of neighbours."""
-    runs: list[list[int]] = []
-    for index in wanted:
-        if runs and index == runs[-1][-1] + 1:
-            runs[-1].append(index)
-        else:
-            runs.append([index])
-    return runs

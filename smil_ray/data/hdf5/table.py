@@ -78,11 +78,25 @@ def encode_samples(samples: Sequence[Sample], info: StoreInfo, jpeg_quality: int
     columns["auxiliary/visible_keypoints"] = np.array(
         [int(sample.keypoint_visibility.sum()) for sample in samples], dtype=np.int32
     )
-    columns[RGB_CRC] = np.array([zlib.crc32(jpeg) for jpeg in jpegs], dtype=np.uint32)
     names, groups = tuple(s.name for s in samples), tuple(s.group for s in samples)
     table = SampleTable(names, groups, columns, Blob.of(jpegs), Blob.of(masks))
+    columns[RGB_CRC] = checksums(table.rgb)
     columns[DIGESTS] = sample_digests(table)
     return table
+
+
+def checksums(blob: Blob) -> np.ndarray:
+    """Return the CRC-32 of each byte string, uint32 (n,)."""
+    found = [zlib.crc32(blob[i]) for i in range(len(blob.offsets) - 1)]
+    return np.array(found, dtype=np.uint32)
+
+
+def crc32_of(*arrays: np.ndarray) -> np.uint32:
+    """Return the CRC-32 of the bytes of arrays, one after the other."""
+    crc = 0
+    for values in arrays:
+        crc = zlib.crc32(np.ascontiguousarray(values).tobytes(), crc)
+    return np.uint32(crc)
 
 
 def silhouette_coverage(sample: Sample) -> float:

@@ -1,4 +1,4 @@
-"""Writing, merging and reading files of schema version 1 (data_format sections 2 to 7)."""
+"""Writing, merging and reading files of schema version 2 (data_format sections 2 to 7)."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -64,7 +64,7 @@ def test_file_has_exactly_the_five_groups_and_every_column(tmp_path: Path) -> No
             data = file[column.path]
             assert isinstance(data, h5py.Dataset)
             assert data.dtype == np.dtype(column.dtype), column.path
-        assert file["metadata"].attrs["schema_version"] == 1
+        assert file["metadata"].attrs["schema_version"] == 2
 
 
 @pytest.mark.parametrize("cuts", [[1], [3, 4], [0, 2, 5]])
@@ -153,11 +153,11 @@ def _replace(path: str, values: np.ndarray) -> Callable[[h5py.File], None]:
         *((_delete(column.path), column.path) for column in schema.COLUMNS),
         (_delete(schema.RGB_BLOB), schema.RGB_BLOB),
         (_delete(schema.JOINT_NAMES), schema.JOINT_NAMES),
-        (_attribute("schema_version", 99), "expected 1; found 99; install a newer"),
+        (_attribute("schema_version", 99), "expected 1 or 2; found 99; install a newer"),
         (_attribute("schema_version", 0), "preprocess"),
         (_attribute("total_samples", 7), r"expected float32 \(7, 3\)"),
         (_attribute("content_hash", "f" * 64), "changed or damaged"),
-        (_attribute("settings", "{"), "settings"),
+        (_replace(schema.SETTINGS, np.zeros(5, "uint8")), schema.SETTINGS),
         (_replace("parameters/betas", np.zeros((4, 3), "float64")), "parameters/betas"),
         (_replace("parameters/trans", np.zeros((4, 2), "float32")), "parameters/trans"),
         (_replace(schema.RGB_OFFSETS, np.arange(5)[::-1]), "labels were changed"),
