@@ -119,7 +119,7 @@ def _search(data: Path, output: Path, console: Console) -> Path:
 
 
 def _show_winner(folder: Path, output: Path, console: Console) -> Path:
-    from smil_ray.results.evaluate import evaluate
+    from smil_ray.results.evaluate import evaluate, print_evaluation
     from smil_ray.results.prediction_sheet import write_prediction_sheet
     from smil_ray.training.assemble import open_data
     from smil_ray.training.checkpoint.loading import load_regressor
@@ -130,7 +130,7 @@ def _show_winner(folder: Path, output: Path, console: Console) -> Path:
     dataset = open_data(loaded.config, loaded.model)
     evaluation = evaluate(loaded, dataset)
     evaluation.write_json(output / "evaluation.json")
-    console.print(evaluation.table())
+    print_evaluation(evaluation, console)
     write_prediction_sheet(loaded, dataset, output / "predictions.png")
     return winner
 

@@ -145,10 +145,15 @@ def _say(line: str) -> None:
 
 
 def _print_outcome(status: str, reason: str | None, metrics: dict[str, float]) -> None:
+    from smil_ray.training.validation.mean_pose import verdict
+
     sys.stdout.write(f"{status}{f' ({reason})' if reason else ''}\n")
     for name, value in sorted(metrics.items()):
         if name.startswith("val/"):
             sys.stdout.write(f"  {name:32s} {value:.4g}\n")
+    said = verdict(metrics)
+    if said:
+        sys.stdout.write(f"{said}\n")
 
 
 if __name__ == "__main__":

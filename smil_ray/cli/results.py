@@ -47,7 +47,7 @@ def add_commands(commands: Commands) -> None:
 def _evaluate(arguments: argparse.Namespace) -> int:
     from smil_ray.data.dataset import SmilDataset
     from smil_ray.errors import ConfigError
-    from smil_ray.results.evaluate import evaluate
+    from smil_ray.results.evaluate import evaluate, print_evaluation
     from smil_ray.results.prediction_sheet import write_prediction_sheet
     from smil_ray.training.checkpoint.loading import load_regressor
 
@@ -60,7 +60,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     )
     evaluation = evaluate(loaded, dataset, split=arguments.split, batch_size=arguments.batch_size)
     console = Console()
-    console.print(evaluation.table())
+    print_evaluation(evaluation, console)
     if arguments.json is not None:
         evaluation.write_json(arguments.json)
         console.print(f"wrote {arguments.json}")

@@ -40,9 +40,9 @@ class TargetStatistics:
 
     fov_deg: float
     log_extent: float
-    root_rot: tuple[tuple[float, ...], ...] | None = None
-    joint_rot: tuple[tuple[float, ...], ...] | None = None
-    betas: tuple[float, ...] | None = None
+    root_rot: Sequence[Sequence[float]] | None = None
+    joint_rot: Sequence[Sequence[float]] | None = None
+    betas: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,14 @@ MOST_POINTS = 2000
 """Longer curves are drawn as means of so many groups, and still show their range."""
 TRAIN_COLOUR, VAL_COLOUR, STAGE_COLOUR = "#1971c2", "#e8590c", "#868e96"
 FIGURES = {
+    "pose_score": "pose score (1 = mean pose)",
     "mpjpe_ra_pct_bl": "root-aligned MPJPE [% body length]",
     "pa_mpjpe_pct_bl": "PA-MPJPE [% body length]",
     "mpjpe_pct_bl": "MPJPE [% body length]",
     "kp2d_px_input": "2D error [px of the input]",
     "pck@0.05_bbox": "PCK@0.05 of the box",
     "pck@0.10_bbox": "PCK@0.10 of the box",
+    "pck_auc_bbox": "PCK, area up to 0.2 of the box",
     "rot_deg_global": "root rotation error [deg]",
     "rot_deg_joint": "joint rotation error [deg]",
     "trans_pct_bl": "root position error [% body length]",

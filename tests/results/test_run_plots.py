@@ -23,6 +23,7 @@ def config() -> Config:
         {
             "loss": {"stages": [[2, {"keypoint_2d": 1.0}], [90, {"keypoint_2d": 2.0}]]},
             "optim": {"stages": [[3, 1e-4]]},
+            "train": {"select_metric": "val/pa_mpjpe_pct_bl"},
         }
     )
 

@@ -246,15 +246,11 @@ def _print_outcome(outcome: "SweepOutcome", console: Console) -> None:
 
 def _print_held_out(found: Mapping[str, Any], metric: str, console: Console) -> None:
     """Print the winner's figures beside the baselines', and whether it has learnt anything."""
-    from smil_ray.results.evaluate import Evaluation
+    from smil_ray.results.evaluate import print_evaluation
+    from smil_ray.results.evaluation.record import Evaluation
 
-    evaluation = Evaluation(
-        found["split"],
-        found["n_samples"],
-        found["figures"],
-        body_chain=found.get("body_chain", ""),
-    )
-    console.print(evaluation.table())
+    evaluation = Evaluation.from_record(found)
+    print_evaluation(evaluation, console)
     figure = metric.rpartition("/")[2]
     if not evaluation.is_better(figure):
         console.print(

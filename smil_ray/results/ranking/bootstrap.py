@@ -12,6 +12,7 @@ comes from easy and difficult pictures.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -50,6 +51,7 @@ def bootstrap_mean(
     values: Sequence[float] | Float[np.ndarray, " n"],
     *,
     groups: Sequence[str] | None = None,
+    weights: Sequence[float] | Float[np.ndarray, " n"] | None = None,
     draws: int = DRAWS,
     level: float = 0.95,
     seed: int = 0,
@@ -59,6 +61,7 @@ def bootstrap_mean(
     Args:
         values: One number a sample; what is not finite is left out.
         groups: The group of each sample; None makes each its own.
+        weights: How much each sample counts, such as its number of joints; None: all alike.
         draws: How often the groups are drawn.
         level: Confidence.
         seed: Of the draws.
@@ -66,10 +69,12 @@ def bootstrap_mean(
     array = np.asarray(values, dtype=np.float64)
     finite = np.isfinite(array)
     names = np.arange(len(array)) if groups is None else np.asarray(groups)
-    array, names = array[finite], names[finite]
+    weight = np.ones(len(array)) if weights is None else np.asarray(weights, dtype=np.float64)
+    finite &= weight > 0
+    array, names, weight = array[finite], names[finite], weight[finite]
     _, member = np.unique(names, return_inverse=True)
-    sums = np.bincount(member, weights=array)
-    counts = np.bincount(member).astype(np.float64)
+    sums = np.bincount(member, weights=array * weight)
+    counts = np.bincount(member, weights=weight)
     if len(sums) < 2:
         return None
     mean, error = _mean_and_error(np.ones((1, len(sums))), sums, counts)
@@ -125,11 +130,9 @@ def _quantiles(
     if size < FEWEST_GROUPS:
         low, high = stats.t.ppf(tails, size - 1)
         return float(low), float(high)
-    generator = np.random.default_rng(seed)
     mean = sums.sum() / counts.sum()
     found = []
-    for start in range(0, draws, BLOCK):
-        times = generator.multinomial(size, np.full(size, 1 / size), min(BLOCK, draws - start))
+    for times in _drawn(size, draws, seed):
         drawn, error = _mean_and_error(times.astype(np.float64), sums, counts)
         # Draws of equal values only have no error of their own.
         usable = error > 1e-12 * max(abs(mean), 1e-300)
@@ -139,6 +142,17 @@ def _quantiles(
         return 0.0, 0.0
     low, high = np.quantile(ratios, tails)
     return float(low), float(high)
+
+
+@lru_cache(maxsize=2)
+def _drawn(size: int, draws: int, seed: int) -> tuple[np.ndarray, ...]:
+    """Return how often each group is drawn, in blocks; the figures of one table share them."""
+    generator = np.random.default_rng(seed)
+    shares = np.full(size, 1 / size)
+    return tuple(
+        generator.multinomial(size, shares, min(BLOCK, draws - start)).astype(np.uint16)
+        for start in range(0, draws, BLOCK)
+    )
 
 
 def _mean_and_error(

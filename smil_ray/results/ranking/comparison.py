@@ -14,7 +14,7 @@ from typing import Any, Literal
 from smil_ray.config import Config
 from smil_ray.config.reading import flatten
 from smil_ray.errors import ConfigError
-from smil_ray.results.evaluate import HIGHER_IS_BETTER
+from smil_ray.results.evaluation.captions import is_higher_better
 from smil_ray.results.ranking.leaderboard import Leaderboard
 from smil_ray.results.ranking.records import TrialRecord, TrialStatus, is_number
 from smil_ray.tracking.cost import DEVICE_HOURS, EPOCH_SECONDS, SECONDS, cost_of
@@ -135,7 +135,7 @@ def find_metric(wanted: str, rows: Iterable[MetricRow]) -> str:
 
 def mode_of(metric: str) -> Literal["min", "max"]:
     """Return whether small or large values of a validation metric are good."""
-    return "max" if metric.rpartition("/")[2].startswith(HIGHER_IS_BETTER) else "min"
+    return "max" if is_higher_better(metric) else "min"
 
 
 def kept_row(

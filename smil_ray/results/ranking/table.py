@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from smil_ray.results.ranking.leaderboard import (
@@ -16,6 +17,7 @@ from smil_ray.results.ranking.leaderboard import (
 )
 from smil_ray.results.ranking.pareto import Objective
 from smil_ray.results.ranking.records import TrialRecord
+from smil_ray.results.ranking.remarks import winner_remarks
 
 WIDE = 140
 """Characters of a terminal in which every setting gets its own column."""
@@ -34,7 +36,7 @@ def ranking_table(board: Leaderboard, limit: int | None = None, *, width: int = 
     table = Table(
         title=f"{board.sweep}: best {board.metric} ({board.mode})",
         title_justify="left",
-        caption="\n".join(_captions(board)) or None,
+        caption=escape("\n".join(_captions(board))) or None,
         caption_justify="left",
     )
     table.add_column("#", justify="right", no_wrap=True)
@@ -67,7 +69,7 @@ def _name(record: TrialRecord) -> str:
 
 
 def _captions(board: Leaderboard) -> list[str]:
-    lines = list(board.remarks)
+    lines = [*board.remarks, *winner_remarks(board)]
     if board.front:
         goals = " and ".join(f"{goal.metric} ({goal.mode})" for goal in board.objectives)
         lines.insert(0, f"* on the Pareto front of {goals}")

@@ -1,72 +1,100 @@
 """The report's part about the winner: figures beside baselines, joints, pictures."""
 
 import base64
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import cv2
 
 from smil_ray.errors import DataError
-from smil_ray.results.evaluate import HIGHER_IS_BETTER, SHOWN
-from smil_ray.results.ranking.leaderboard import Leaderboard, RankedConfig, format_value
+from smil_ray.results.evaluation.captions import GROUPED, SHOWN, digits, is_higher_better
+from smil_ray.results.evaluation.record import MEAN_POSE, Evaluation
+from smil_ray.results.ranking.leaderboard import Leaderboard, RankedConfig
 from smil_ray.results.ranking.sample_errors import SampleErrors, mean_per_joint
 from smil_ray.results.report._bars import joints_plot
 from smil_ray.results.report._plots import COLOURS
 
-HEADLINES = ("pa_mpjpe_pct_bl", "mpjpe_ra_pct_bl", "pck@0.10_bbox")
+HEADLINES = ("pa_mpjpe_pct_bl", "mpjpe_ra_pct_bl", "rot_deg_joint", "pck@0.10_bbox")
 """Figures by which the winner is held against the mean pose."""
 JOINT_FIGURE = "mpjpe_ra_pct_bl"
 """What is shown by joint where the ranked metric is not kept by joint."""
 
 
 def winner_figures(board: Leaderboard) -> dict[str, Any] | None:
-    """Return the winner's figures beside the baselines': heading, columns, rows."""
+    """Return the winner's figures beside the baselines': heading, columns, rows, words."""
     found = (board.final or {}).get("metrics") or {}
-    figures: Mapping[str, Mapping[str, float]] = found.get("figures") or {}
-    if not figures:
+    if not found.get("figures"):
         return None
-    columns = list(figures)
-    rows = [
-        (caption, [format_value(figures[name].get(key)) for name in columns])
-        for key, caption in SHOWN.items()
-        if figures[columns[0]].get(key) is not None
-    ]
+    evaluation = Evaluation.from_record(found)
+    has_difference = bool(evaluation.differences.get(MEAN_POSE))
     return {
-        "warning": _warning(figures),
-        "heading": f"{found['n_samples']} held-out samples ({found['split']} split)",
-        "body_chain": found.get("body_chain", ""),
-        "columns": columns,
-        "rows": rows,
+        "warning": _warning(evaluation),
+        "verdict": evaluation.verdict(),
+        "heading": f"{evaluation.n_samples} held-out samples ({evaluation.split} split)",
+        "notes": evaluation.notes,
+        "columns": evaluation.columns,
+        "has_difference": has_difference,
+        "rows": [_figure_row(evaluation, key, has_difference) for key in evaluation.figures],
+        "groups": _group_rows(evaluation),
     }
 
 
-def _warning(figures: Mapping[str, Mapping[str, float]]) -> str:
-    """Return a warning where the winner does no better than a baseline, else nothing.
+def _figure_row(evaluation: Evaluation, key: str, has_difference: bool) -> dict[str, Any]:
+    cells = [evaluation.cell(name, key) for name in evaluation.columns]
+    if has_difference:
+        cells.append(evaluation.difference(key))
+    return {
+        "caption": SHOWN[key],
+        "count": evaluation.counts.get(key, ""),
+        "cells": cells,
+        "gain": evaluation.gain(key),
+        "is_worse": not evaluation.is_better(key),
+    }
+
+
+def _group_rows(evaluation: Evaluation) -> dict[str, Any] | None:
+    """Return the figures by part of the body: headings and rows of (network, mean pose)."""
+    ours = evaluation.per_group.get(evaluation.network, {})
+    theirs = evaluation.per_group.get(MEAN_POSE, {})
+    shown = [key for key in GROUPED if key in ours]
+    if not shown:
+        return None
+    return {
+        "columns": [SHOWN[key] for key in shown],
+        "rows": [
+            (
+                part,
+                [
+                    (digits(ours[key].get(part)), digits(theirs.get(key, {}).get(part)))
+                    for key in shown
+                ],
+            )
+            for part in ours[shown[0]]
+        ],
+    }
+
+
+def _warning(evaluation: Evaluation) -> str:
+    """Return a warning where the winner does no better than the mean pose, else nothing.
 
     All headline figures are looked at: a network that folds the animal up has a small root-aligned
     error and a pose error far above the mean pose's.
     """
-    (winner, ours), *baselines = figures.items()
-    name, theirs = next(iter(baselines), ("", {}))
+    ours = evaluation.metrics[evaluation.network]
+    theirs = evaluation.metrics.get(MEAN_POSE, {})
     both = [key for key in HEADLINES if key in ours and key in theirs]
-    lost = [key for key in both if not _is_better(key, ours[key], theirs[key])]
+    lost = [key for key in both if not evaluation.is_better(key)]
     if not lost:
         return ""
     shown = "; ".join(
-        f"{SHOWN[key]} {format_value(ours[key])} against {format_value(theirs[key])}"
-        for key in lost
+        f"{SHOWN[key]} {digits(ours[key])} against {digits(theirs[key])}" for key in lost
     )
     if len(lost) == len(both):
-        sentence = f"The {winner} has not learnt the task: the {name} is as good in everything"
+        sentence = "The winner has not learnt the task: the mean pose is as good in everything"
     else:
-        won = ", ".join(SHOWN[key] for key in both if key not in lost)
-        sentence = f"The {winner} beats the {name} in {won}, but not in all"
+        won = ", ".join(SHOWN[key].partition(" [")[0] for key in both if key not in lost)
+        sentence = f"On held-out samples the winner beats the mean pose in {won}, but not in all"
     return f"{sentence} ({shown}). Train longer or on more samples before trusting this ranking."
-
-
-def _is_better(key: str, ours: float, theirs: float) -> bool:
-    return ours > theirs if key.startswith(HIGHER_IS_BETTER) else ours < theirs
 
 
 def winner_pictures(folder: Path, board: Leaderboard) -> list[tuple[str, str]]:
@@ -110,5 +138,5 @@ def joint_errors(folder: Path, board: Leaderboard) -> tuple[str, str]:
         if (found := mean_per_joint(runs, figure))
     }
     caption = SHOWN.get(figure, figure)
-    mode = "max" if figure.startswith(HIGHER_IS_BETTER) else "min"
+    mode = "max" if is_higher_better(figure) else "min"
     return caption, joints_plot(joints, caption, mode)

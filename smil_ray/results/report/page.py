@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from smil_ray.results.evaluate import SHOWN
+from smil_ray.results.evaluation.captions import SHOWN
 from smil_ray.results.ranking.importance import fewest_configs, importances
 from smil_ray.results.ranking.leaderboard import (
     Leaderboard,
@@ -19,6 +19,7 @@ from smil_ray.results.ranking.leaderboard import (
     short_names,
 )
 from smil_ray.results.ranking.records import TrialRecord
+from smil_ray.results.ranking.remarks import winner_remarks
 from smil_ray.results.report import _plots as plots
 from smil_ray.results.report._bars import importance_plot, seeds_plot
 from smil_ray.results.report._evaluation import joint_errors, winner_figures, winner_pictures
@@ -92,6 +93,7 @@ def _content(folder: Path, board: Leaderboard) -> dict[str, Any]:
         "lower": [_lower(board, config, keys) for config in board.lower_levels],
         "failed": [(r, [format_value(r.labels.get(key)) for key in keys]) for r in board.failed],
         "summary": summary(rows, caption),
+        "remarks": winner_remarks(board, folder),
         "numbers": numbers(board),
         **_drawings(folder, board, names, caption, sure),
         "joints": joint_errors(folder, board),

@@ -1,20 +1,32 @@
 """A trained run on held-out samples: figures, errors of single samples, pictures."""
 
 import math
-import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.errors import ConfigError
-from smil_ray.results.evaluate import batches, evaluate, held_out_indices, network
+from smil_ray.results.evaluate import (
+    batches,
+    evaluate,
+    held_out_indices,
+    network,
+    splits_of,
+)
+from smil_ray.results.evaluation.uncertainty import with_pose_score
 from smil_ray.results.prediction_sheet import write_prediction_sheet
 from smil_ray.results.ranking.sample_errors import SampleErrors
+from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.checkpoint.loading import LoadedRegressor, load_regressor
+from smil_ray.training.validation.mean_pose import mean_pose_figures
 from smil_ray.training.validation.metrics import MetricSums
 
 PICTURE_FILE = "plots/best_median_worst.png"
 MOST_SAMPLES = 500
+BATCH = 16
 
 
 def evaluate_winner(run: Path, *, split: str = "test") -> dict[str, Any]:
@@ -32,14 +44,8 @@ def evaluate_winner(run: Path, *, split: str = "test") -> dict[str, Any]:
     evaluation = evaluate(loaded, dataset, split=split)
     evaluation.write_json(run / "evaluation.json")
     write_prediction_sheet(loaded, dataset, run / PICTURE_FILE, split=split, each=1)
-    return {
-        "split": split,
-        "n_samples": evaluation.n_samples,
-        "figures": evaluation.metrics,
-        "per_joint": evaluation.per_joint,
-        "body_chain": evaluation.body_chain,
-        "picture": PICTURE_FILE,
-    }
+    record = evaluation.as_record()
+    return {**record, "figures": record.pop("metrics"), "picture": PICTURE_FILE}
 
 
 def measure_samples(run: Path, *, limit: int = MOST_SAMPLES) -> SampleErrors:
@@ -56,26 +62,33 @@ def measure_samples(run: Path, *, limit: int = MOST_SAMPLES) -> SampleErrors:
     loaded, dataset = open_run(run)
     indices = held_out_indices(loaded, dataset, "val")[:limit]
     predict = network(loaded)
-    metrics: dict[str, dict[str, float]] = {}
-    joints: dict[str, dict[str, list[float]]] = {}
-    for batch in batches(dataset, indices, loaded.config.model.reference_frame, 1):
-        sums = MetricSums(loaded.model.skeleton, loaded.input_size, loaded.config.body)
+    sums = MetricSums(
+        loaded.model.skeleton, loaded.input_size, loaded.config.body, keeps_samples=True
+    )
+    for batch in batches(dataset, indices, loaded.config.model.reference_frame, BATCH):
         sums.add(predict(batch), batch, loaded.model)
-        for name, value in sums.compute().items():
-            if math.isfinite(value) and not name.startswith("n_"):
-                metrics.setdefault(f"val/{name}", {})[batch.names[0]] = value
-        for name, values in sums.per_joint().items():
-            for joint, value in values.items():
-                joints.setdefault(name, {}).setdefault(joint, []).append(value)
+    figures = with_pose_score(sums.per_sample(), _mean_pose(run, loaded, dataset))
     names, groups = dataset.names, dataset.groups
     return SampleErrors(
-        metrics,
+        {f"val/{key}": _by_name(found.values, indices, names) for key, found in figures.items()},
         {names[i]: groups[i] for i in indices if groups[i] != names[i]},
-        {
-            name: {joint: statistics.fmean(values) for joint, values in found.items()}
-            for name, found in joints.items()
-        },
+        sums.per_joint(),
     )
+
+
+def _by_name(values: np.ndarray, indices: Sequence[int], names: Sequence[str]) -> dict[str, float]:
+    """Return the values that are numbers by the name of their sample."""
+    pairs = zip(indices, values.tolist(), strict=True)
+    return {names[index]: value for index, value in pairs if math.isfinite(value)}
+
+
+def _mean_pose(run: Path, loaded: LoadedRegressor, dataset: SmilDataset) -> dict[str, float]:
+    """Return what the run's scores were relative to; measured anew for runs that do not say."""
+    known = RunDir.open(run).facts().get("mean_pose")
+    if known is not None:
+        return known
+    splits = splits_of(loaded, dataset)
+    return mean_pose_figures(dataset, splits.train, splits.val, loaded.model, loaded.config.body)
 
 
 def open_run(run: Path) -> tuple[LoadedRegressor, SmilDataset]:

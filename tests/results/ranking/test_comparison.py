@@ -28,7 +28,8 @@ def add_run(
     folder: Path, name: str, *epochs: tuple[float, float], facts: Any = None, **sections: Any
 ) -> Path:
     """Write a run with a PA-MPJPE and a PCK for each epoch."""
-    config = config_from_dict(merge({"data": {"path": "/gone.h5"}}, sections))
+    base = {"data": {"path": "/gone.h5"}, "train": {"select_metric": PA}}
+    config = config_from_dict(merge(base, sections))
     known = {"data_hash": "d" * 64, "git_commit": "c" * 40, **(facts or {})}
     run = RunDir.create_at(folder / name, config, "train", facts=known)
     for epoch, (pa, pck) in enumerate(epochs, start=1):

@@ -153,11 +153,15 @@ def test_table_marks_the_pareto_front_and_shows_every_objective(tmp_path: Path) 
     console.print(ranking_table(found, width=200))
     lines = console.export_text().splitlines()
     marked = {
-        name: "*" in line for line in lines for name in ("_000", "_001", "_002") if name in line
+        name: "*" in line
+        for line in lines
+        for name in ("_000", "_001", "_002")
+        if name in line and "│" in line
     }
     assert marked == {"_000": True, "_001": False, "_002": True}
     assert any("7000" in line for line in lines)
     assert any("The budget is spent." in line for line in lines)
+    assert any("trial_000 is the best of its trials by PA-MPJPE." in line for line in lines)
     found.save(tmp_path)
     assert Leaderboard.load(tmp_path) == found
     stored = json.loads((tmp_path / "leaderboard.json").read_text())

@@ -134,7 +134,7 @@ def test_report_warns_when_the_winner_is_no_better_than_the_mean_pose(sweep: Pat
     board.final["metrics"]["figures"]["network"]["pa_mpjpe_pct_bl"] = 7.5
     board.save(sweep)
     page = write_report(sweep).read_text()
-    assert "but not in all (PA-MPJPE [% body length] 7.5 against 7)" in page
+    assert "but not in all (PA-MPJPE [% body length] 7.50 against 7.00)" in page
 
 
 def test_report_of_a_sweep_in_which_all_failed_still_says_why(tmp_path: Path) -> None:
