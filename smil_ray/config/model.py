@@ -30,13 +30,19 @@ class PartialFreeze(Settings):
 
 
 class BackboneConfig(Settings):
-    """A timm backbone; its input size, normalisation and width come from timm."""
+    """A timm backbone; its input size, normalisation and width come from timm.
+
+    `finest_stride`: input pixels per cell of the finest map that it gives besides its tokens; null
+    follows from the head. A number lets heads that look at maps and heads that do not share one
+    feature cache.
+    """
 
     name: str = "test_resnet"
     weights: str = "none"
     freeze: bool | PartialFreeze = False
     input_size: Annotated[int, Field(ge=16)] | None = None
     learning_rate_factor: Positive = 1.0
+    finest_stride: Literal[2, 4, 8, 16] | None = None
 
 
 class HeadConfig(Settings):
@@ -55,7 +61,7 @@ class HeadConfig(Settings):
     num_heads: Annotated[int, Field(ge=1)] = 8
     iterations: Annotated[int, Field(ge=1)] = 3
     queries: Annotated[int, Field(ge=1)] = 1
-    finest_stride: Literal[2, 4, 8, 16, 32] = 4
+    finest_stride: Literal[2, 4, 8, 16] = 4
 
 
 class ModelConfig(Settings):

@@ -48,7 +48,7 @@ def build_regressor(
     decoder = ParameterDecoder(config, n_joints, n_betas, statistics, basis)
     head_seed = int(torch.randint(2**62, ()))
     if backbone is None:
-        backbone = build_backbone(config.backbone, finest_stride(config.head))
+        backbone = build_backbone(config.backbone, finest_stride(config))
     torch.manual_seed(head_seed)
     head = build_head(config.head, backbone.spec, decoder.layout)
     return Regressor(config, backbone, head, decoder)

@@ -83,7 +83,7 @@ def assemble(
     statistics = target_statistics(data, splits.train)
     # Asking for the backbone's facts draws random numbers, but only the first time.
     settings = config.model.backbone
-    backbone_spec(settings.name, settings.input_size, finest_stride(config.model.head))
+    backbone_spec(settings.name, settings.input_size, finest_stride(config.model))
     regressor = _regressor(config, model, statistics)
     frozen = FrozenWeights() if regressor.backbone.always_frozen else None
     return Parts(

@@ -16,7 +16,7 @@ class Pyramid(nn.Module):
     """The token grid, upsampled step by step and joined with the backbone's finer maps.
 
     Args:
-        spec: Facts about the backbone; `spec.maps` lie between the token grid and the output.
+        spec: Facts about the backbone; its maps that are finer than `stride` are not looked at.
         width: Channels of all levels but the finest, which has half as many; a multiple of 16.
         stride: Input pixels per cell of the finest level, at most. A backbone without a map that
             fine (a ViT) has its finest one upsampled.
@@ -29,7 +29,8 @@ class Pyramid(nn.Module):
     def __init__(self, spec: BackboneSpec, width: int, stride: int) -> None:
         super().__init__()
         self.token_grid = spec.grid
-        maps = tuple(reversed(spec.maps))
+        maps = [one for one in reversed(spec.maps) if spec.input_size / one.grid[0] >= stride]
+        self.maps = len(maps)
         self.grids = [spec.grid, *(one.grid for one in maps)]
         while spec.input_size / self.grids[-1][0] >= 2 * stride:
             rows, columns = self.grids[-1]
@@ -48,9 +49,10 @@ class Pyramid(nn.Module):
     def forward(self, features: Features) -> list[Float[Tensor, "batch _width _rows _columns"]]:
         """Return the levels, from coarse to fine."""
         tokens = features.tokens.transpose(1, 2).unflatten(2, self.token_grid)
+        coarse_first = tuple(reversed(features.maps))[: self.maps]
         seen = [
             lateral(own)
-            for lateral, own in zip(self.laterals, (tokens, *reversed(features.maps)), strict=True)
+            for lateral, own in zip(self.laterals, (tokens, *coarse_first), strict=True)
         ]
         levels = [seen[0]]
         for number, (narrow, step) in enumerate(zip(self.narrow, self.steps, strict=True), 1):

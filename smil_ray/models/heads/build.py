@@ -6,7 +6,7 @@ To add one: a module whose constructor takes `(spec, layout, config)` and whose 
 
 from torch import nn
 
-from smil_ray.config import HeadConfig
+from smil_ray.config import HeadConfig, ModelConfig
 from smil_ray.core.params import HeadLayout
 from smil_ray.models.backbones import BackboneSpec
 from smil_ray.models.heads.joint_tokens import JointTokensHead
@@ -25,6 +25,8 @@ def build_head(config: HeadConfig, spec: BackboneSpec, layout: HeadLayout) -> nn
     return HEADS[config.type](spec, layout, config)
 
 
-def finest_stride(config: HeadConfig) -> int | None:
-    """Return the pixels per cell of the finest map that a head looks at; None: tokens suffice."""
-    return config.finest_stride if config.type == "joint_tokens" else None
+def finest_stride(config: ModelConfig) -> int | None:
+    """Return the pixels per cell of the finest map of the backbone; None: tokens suffice."""
+    if config.backbone.finest_stride is not None or config.head.type != "joint_tokens":
+        return config.backbone.finest_stride
+    return config.head.finest_stride

@@ -133,9 +133,11 @@ def _mean_under(
     level: Float[Tensor, "batch width rows_level columns_level"],
 ) -> Float[Tensor, "batch n_joints width"]:
     """Return the mean features of a level under heat maps, which are pooled to its size."""
-    share = level.shape[-2] * level.shape[-1] / (heat.shape[-2] * heat.shape[-1])
-    pooled = nn.functional.adaptive_avg_pool2d(heat, tuple(level.shape[-2:])) / share
-    return pooled.flatten(2).to(level.dtype) @ level.flatten(2).mT
+    size, own = tuple(level.shape[-2:]), tuple(heat.shape[-2:])
+    if size != own:
+        heat = nn.functional.interpolate(heat, size=size, mode="area")
+        heat = heat * (own[0] * own[1] / (size[0] * size[1]))
+    return heat.flatten(2).to(level.dtype) @ level.flatten(2).mT
 
 
 class _Outputs(nn.Module):
