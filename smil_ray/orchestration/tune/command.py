@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LATEST = Path("latest")
 SWEEP_FILE = "sweep.yaml"
-EMBEDDED_SIZE = 96
+EMBEDDED_SIZE = 128
 """Edge in pixels of the embedded pictures, and what networks see of them: enough to learn from."""
 
 
@@ -181,6 +181,7 @@ def fitting_settings(base: Config, data: Path, console: Console) -> list[str]:
 
 def embedded_data(folder: Path, samples: int, console: Console) -> Path:
     """Return an HDF5 file of synthetic insects below `folder`, made if it is not there yet."""
+    from smil_ray.config import CropConfig
     from smil_ray.data.synthetic.samples import EASY_VIEW, SynthOptions
     from smil_ray.orchestration.preprocess.job import preprocess
     from smil_ray.orchestration.preprocess.plan import PreprocessOptions
@@ -194,7 +195,7 @@ def embedded_data(folder: Path, samples: int, console: Console) -> Path:
     console.print(f"data: {samples} synthetic insects in replicAnt's format -> {output}")
     pictures = place / "replicant"
     synthesize(pictures, SynthOptions(samples=samples, **EASY_VIEW))
-    options = PreprocessOptions(size=EMBEDDED_SIZE, resume=True)
+    options = PreprocessOptions(size=EMBEDDED_SIZE, crop=CropConfig(mode="bbox"), resume=True)
     report = preprocess([pictures], output, options)
     console.print(f"data: {report.kept} samples kept, {sum(report.dropped.values())} left out")
     return output

@@ -110,6 +110,15 @@ def ensure_caches(
     """Return the caches of `plan`, after computing what is missing; see `with_cached_features`."""
     root = cache_root(config.data.feature_cache_dir)
     check_limit(root, plan.keys, config.data.feature_cache_limit_gb)
+    for key in plan.keys:
+        if not (root / key.folder_name / MANIFEST).is_file():
+            log.info(
+                "caching features of %s: %.0f kB a picture, %.2f GB for %d pictures",
+                key.backbone,
+                key.row_bytes / 1e3,
+                key.estimated_bytes / 1e9,
+                key.rows,
+            )
     caches = {key: _ensure(parts, config, key, device, hooks) for key in plan.keys}
     return CachedFeatures(caches[plan.train], caches[plan.held_out])
 
