@@ -16,7 +16,7 @@ from smil_ray.training.checkpoint.loading import load_regressor
 from smil_ray.training.loop import fit
 from smil_ray.training.reports import EpochReport, FitResult, Hooks, Predictions
 from smil_ray.training.step import NonFiniteLossError
-from tests.memory_data import MemoryData, tiny_config
+from tests.memory_data import SIZE, MemoryData, tiny_config
 
 FULL = {
     "optim": {"ema_decay": 0.9, "accumulate": 2, "warmup_epochs": 1.0},
@@ -126,6 +126,19 @@ def test_fit_killed_and_resumed_equals_uninterrupted(
     assert train(config, second).status == "finished"
     assert digest(tmp_path / "run") == whole[0]
     assert first.steps() | second.steps() == whole[1].steps()
+
+
+def test_fit_of_the_head_that_looks_at_joints_killed_and_resumed_equals_uninterrupted(
+    train: Train, tmp_path: Path
+) -> None:
+    backbone = {"name": "test_resnet", "input_size": SIZE}
+    head = {"type": "joint_tokens", "hidden_dim": 32, "num_heads": 4, "depth": 1, "dropout": 0.2}
+    config = tiny_config(model={"backbone": backbone, "head": head})
+    train(config, folder="whole")
+    with pytest.raises(Killed):
+        train(config, Log(die_at=3))
+    train(config)
+    assert digest(tmp_path / "run") == digest(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("stop_at", at_any_step(1, 2, 3))

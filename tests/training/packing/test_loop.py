@@ -26,13 +26,16 @@ VARIANTS: dict[str, dict] = {
     "plain": {},
     "dropout": {"model": {"head": {"dropout": 0.3}}},
     "transformer": {"model": {"head": {**TRANSFORMER, "dropout": 0.2}}},
+    "joint tokens": {
+        "model": {"head": {"type": "joint_tokens", "hidden_dim": 32, "num_heads": 4, "depth": 1}}
+    },
     "axis angle": {"model": {"rotation_representation": "axis_angle"}},
     "rate": {"optim": {"learning_rate": 3e-3, "warmup_epochs": 1.0, "weight_decay": 0.1}},
     "curriculum": {"loss": {"stages": [(1, {"keypoint_2d": 0.5})], "transition": "linear"}},
     "running mean": {"optim": {"ema_decay": 0.9, "accumulate": 2}},
     "longer": {"train": {"epochs": 4}},
 }
-"""Eight runs that differ in everything that members of a pack may differ in."""
+"""Nine runs that differ in everything that members of a pack may differ in."""
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +110,7 @@ def figures(lines: list[tuple]) -> list[tuple]:
 
 
 @pytest.mark.slow
-def test_eight_packed_runs_equal_the_same_runs_alone_to_the_bit(
+def test_packed_runs_equal_the_same_runs_alone_to_the_bit(
     parts_of: Callable[[Config], Parts], tmp_path: Path
 ) -> None:
     configs = [config_of(changes) for changes in VARIANTS.values()]
