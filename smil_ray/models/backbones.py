@@ -158,7 +158,7 @@ def extract(
     Raises:
         ConfigError: The model gives several maps or none.
     """
-    features, finer = _forward_features(model, pixels, [one.index for one in maps])
+    features, finer = _forward_features(model, pixels, [one.stage for one in maps])
     if not isinstance(features, Tensor) or features.ndim not in (2, 3, 4):
         raise ConfigError(
             f"model.backbone: {type(model).__name__} has no single feature map",

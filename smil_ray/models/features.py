@@ -29,9 +29,9 @@ class Features(NamedTuple):
 
 
 class MapSpec(NamedTuple):
-    """One of the finer maps of a backbone: its index among timm's intermediate maps, its size."""
+    """One of the finer maps of a backbone: its place among timm's intermediate maps, its size."""
 
-    index: int
+    stage: int
     channels: int
     grid: tuple[int, int]
 

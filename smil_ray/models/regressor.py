@@ -126,13 +126,13 @@ class Regressor(nn.Module):
         Raises:
             ConfigError: The network needs to know the camera and `intrinsics` is None.
         """
+        features: Features
         if image is not None:
-            features = self.backbone(image)
+            features = Features(*self.backbone(image))
         elif tokens is not None:
             features = self.backbone.spec.unpack(tokens)
         else:
             raise ValueError("Regressor: expected an image or tokens, found neither")
-        features = Features(*features)
         if self.camera is not None:
             pooled = features.pooled + self.camera(given_intrinsics(intrinsics))
             features = features._replace(pooled=pooled)
