@@ -2,11 +2,15 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from smil_ray.cli.arguments import Commands, add_command, count
+from smil_ray.cli.arguments import Commands, add_command, count, positive
 from smil_ray.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from smil_ray.results.prediction.cameras import KnownCamera
 
 CHECKPOINT_HELP = "a run folder (its best checkpoint is used) or a checkpoint folder"
 
@@ -42,6 +46,24 @@ def add_commands(commands: Commands) -> None:
     predict.add_argument("images", type=Path, nargs="+", help="image files or folders")
     predict.add_argument("--out", type=Path, required=True, help="folder for the results")
     predict.add_argument("--batch-size", type=count, default=8)
+    predict.add_argument(
+        "--box",
+        metavar="FILE|auto|none",
+        help="squares for the network: around boxes of a CSV (file,x,y,w,h; pixels) or COCO file, "
+        "around the animal that it finds in the whole image, or the whole image (default: auto "
+        "for networks trained on crops, else none)",
+    )
+    camera = predict.add_mutually_exclusive_group()
+    camera.add_argument(
+        "--fov-deg", type=positive, help="full vertical field of view of the images, if known"
+    )
+    camera.add_argument(
+        "--intrinsics",
+        nargs="+",
+        metavar=("FX FY CX CY", "FILE"),
+        help="calibrated camera of the images, pixels: four numbers, or a JSON file (fx, fy, cx, "
+        "cy or camera_matrix), or a CSV file (file,fx,fy,cx,cy)",
+    )
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -71,17 +93,43 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    from smil_ray.results.predict import find_images, predict_images
+    from smil_ray.results.prediction.boxes import read_boxes
+    from smil_ray.results.prediction.images import find_images
+    from smil_ray.results.prediction.predict import predict_images
     from smil_ray.training.checkpoint.loading import load_regressor
 
+    box = arguments.box
+    boxes = read_boxes(Path(box)) if box not in (None, "auto", "none") else box
+    camera = _camera(arguments)
     loaded = load_regressor(arguments.checkpoint)
     paths = find_images(arguments.images)
     console = Console()
     with progress_bar("predicting", console) as update:
         report = predict_images(
-            loaded, paths, arguments.out, batch_size=arguments.batch_size, progress=update
+            loaded,
+            paths,
+            arguments.out,
+            boxes=boxes,
+            camera=camera,
+            batch_size=arguments.batch_size,
+            progress=update,
         )
-    console.print(f"{len(report.done)} of {len(paths)} images done; results in {arguments.out}")
+    total = len(report.done) + len(report.failed)
+    console.print(f"{len(report.done)} of {total} done; results in {arguments.out}")
+    for note in report.notes:
+        console.print(f"note: {note}", markup=False)
     for path, reason in report.failed.items():
         console.print(f"failed: {path}: {reason}", markup=False)
     return 1 if report.failed else 0
+
+
+def _camera(arguments: argparse.Namespace) -> "KnownCamera | None":
+    """Return the camera that was given; ConfigError or DataError where it is not usable."""
+    from smil_ray.results.prediction.cameras import KnownCamera
+
+    if arguments.fov_deg is not None:
+        return KnownCamera.from_fov(arguments.fov_deg)
+    given = arguments.intrinsics
+    if given is None:
+        return None
+    return KnownCamera.read(Path(given[0])) if len(given) == 1 else KnownCamera.from_pixels(given)

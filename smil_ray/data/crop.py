@@ -72,6 +72,12 @@ def crop_windows(box: Float[np.ndarray, "4"], crop: CropConfig, name: str) -> li
     return windows
 
 
+def mean_window(box: Float[np.ndarray, "4"], crop: CropConfig) -> Window:
+    """Return the square around a box that `crop_windows` gives on average."""
+    longer = float((box[2:] - box[:2]).max())
+    return Window.centred((box[:2] + box[2:]) / 2.0, longer * (1.0 + crop.mean_margin))
+
+
 def crop_names(name: str, crop: CropConfig) -> list[str]:
     """Return the names of a sample's crops: its own, or NAME@1, NAME@2, ... of several."""
     if crop.per_sample == 1:

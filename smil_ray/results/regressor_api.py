@@ -4,7 +4,7 @@ It is put together from the parts of the package (network, body model, camera, r
 and holds only which animal was set last; nothing in the package depends on it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from smil_ray.config import (
     BackboneConfig,
     BodyConfig,
     Config,
+    CropConfig,
     HeadConfig,
     ModelConfig,
 )
@@ -30,7 +31,8 @@ from smil_ray.models.regressor import Regressor, build_regressor
 from smil_ray.render.camera import Camera
 from smil_ray.render.rasterize import hard_mask, project_to_pixels
 from smil_ray.render.shading import render_rgb
-from smil_ray.results.predict import square_picture
+from smil_ray.results.prediction.arrays import Boxes, questions_of
+from smil_ray.results.prediction.predictor import Predictor
 from smil_ray.results.target_dicts import batch_from_dict
 from smil_ray.training.checkpoint.loading import load_regressor
 
@@ -92,6 +94,7 @@ class SMILImageRegressor:
         loaded = load_regressor(path)
         self = cls.__new__(cls)
         self._assemble(loaded.regressor, loaded.model, loaded.config, device, None)
+        self._crop = loaded.crop
         self.batch_size = 1
         return self
 
@@ -105,23 +108,41 @@ class SMILImageRegressor:
         self.input_resolution = regressor.backbone.spec.input_size
         self.image_size = size or self.input_resolution
         self._objective = Objective(self.body, config.loss, config.body, config.model)
+        self._crop = CropConfig()
         self._current: SmilParams | None = None
 
-    def predict_from_image(self, image: np.ndarray | Tensor) -> dict[str, Tensor]:
+    def predict_from_image(
+        self,
+        image: np.ndarray | Tensor,
+        *,
+        box: Boxes = None,
+        fov_deg: float | None = None,
+        intrinsics: Sequence[Any] | None = None,
+    ) -> dict[str, Tensor]:
         """Return the seed's output dictionary for one image or a batch.
+
+        It refers to the whole image, padded to a square, whatever box is given.
 
         Args:
             image: (H, W, 3) or (B, H, W, 3) array, or (3, H, W) or (B, 3, H, W) tensor; RGB, uint8
                 or float in [0, 1]. Pictures of another size or shape are padded and resized.
+            box: x, y of the top left corner, width and height (pixels) of the animal, or one such
+                row for each image: the network sees a square around it. `auto`: the box of the
+                animal that it finds in the whole image. None: the whole image.
+            fov_deg: Full vertical field of view of the whole image, if it is known.
+            intrinsics: In place of it fx, fy, cx, cy of the whole image, pixels.
 
         Raises:
-            DataError: The image is not RGB or not in the stated range.
+            DataError: The image is not RGB or not in the stated range, or a box is not usable.
+            ConfigError: The camera is not usable, or the network needs it and it is not given.
         """
-        pictures = np.stack([square_picture(p, self.input_resolution) for p in _as_uint8(image)])
-        batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(self.device)
-        # Not inference mode: its results cannot be optimised any further.
-        with torch.no_grad():
-            return self.regressor(batch).as_dict()
+        config = self.config
+        predictor = Predictor(
+            self.regressor, self.body, config.body, self._crop, config.loss.ignored_joints
+        )
+        images = _as_uint8(image)
+        questions = questions_of(predictor, images, box, fov_deg=fov_deg, intrinsics=intrinsics)
+        return predictor.ask(questions).as_dict()
 
     def set_smil_parameters(
         self, parameters: Mapping[str, Tensor] | SmilParams, batch_idx: int = 0

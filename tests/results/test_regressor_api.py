@@ -10,7 +10,8 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import collate
 from smil_ray.core.params import SmilParams
 from smil_ray.data.dataset import SmilDataset
-from smil_ray.errors import ConfigError, DataError
+from smil_ray.errors import ConfigError, DataError, SmilRayError
+from smil_ray.render.camera import Camera
 from smil_ray.results.regressor_api import SMILImageRegressor
 
 
@@ -148,3 +149,61 @@ def test_mesh_follows_the_body_settings_of_the_checkpoint(insect_run: Path) -> N
 def test_unknown_setting_is_a_configuration_error(changes: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SMILImageRegressor(**{"backbone_name": "test_vit", **changes})
+
+
+def place_px(params: dict[str, torch.Tensor], point: torch.Tensor, side: int) -> torch.Tensor:
+    """Where a point of the reference frame is in the padded square, pixels."""
+    xy, _ = Camera.from_params(SmilParams(**params)).project(point[None, None])
+    return xy[0, 0] * side
+
+
+def test_prediction_in_a_box_refers_to_the_whole_image(trained: SMILImageRegressor) -> None:
+    """The network sees the same pixels, so poses are equal; places and cameras are the image's."""
+    rng = np.random.default_rng(4)
+    part = rng.integers(0, 255, (54, 54, 3), dtype=np.uint8)
+    image = np.zeros((120, 200, 3), dtype=np.uint8)
+    image[40:94, 100:154] = part
+    of_part = trained.predict_from_image(part)
+    # The default margin is 0.35, so this box has the square of `part` around it.
+    found = trained.predict_from_image(image, box=[107, 47, 40, 40])
+    for name in ("global_rot", "joint_rot", "betas"):
+        torch.testing.assert_close(found[name], of_part[name], atol=1e-5, rtol=1e-4)
+    half, half_part = (torch.tan(torch.deg2rad(p["fov"]) / 2) for p in (found, of_part))
+    torch.testing.assert_close(half / half_part, torch.full_like(half, 200 / 54))
+    root, root_part = (trained.body.pose(SmilParams(**p)).joints[0, 0] for p in (found, of_part))
+    torch.testing.assert_close(
+        place_px(found, root, 200) - torch.tensor([0.0, 40.0]),  # Padding above the image.
+        place_px(of_part, root_part, 54) + torch.tensor([100.0, 40.0]),
+        atol=1e-2,
+        rtol=1e-4,
+    )
+
+
+def test_auto_box_and_boxes_for_each_image_give_one_result_each(
+    trained: SMILImageRegressor, dataset: SmilDataset
+) -> None:
+    images = np.stack([dataset.sample(i).image for i in range(2)])
+    assert len(trained.predict_from_image(images, box="auto")["betas"]) == 2
+    both = trained.predict_from_image(images, box=[[2, 3, 20, 20], [4, 4, 25, 22]])
+    second = trained.predict_from_image(images[1], box=(4, 4, 25, 22))
+    torch.testing.assert_close(both["betas"][1:], second["betas"], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"box": "whole"}, "box; expected auto, or x, y, width, height; found 'whole'"),
+        ({"box": [1, 2, 3]}, "box; expected x, y, width, height"),
+        ({"box": [[1, 2, 3, 4]] * 2}, "for each of 1 images"),
+        ({"box": [90, 90, 5, 5]}, "box of image 0: box outside the picture"),
+        ({"box": [1, 1, 0, 5]}, "width and height above 0"),
+        ({"fov_deg": 30.0, "intrinsics": [9, 9, 4, 4]}, "expected one of them"),
+        ({"fov_deg": 190.0}, "degrees between 0 and 180"),
+        ({"intrinsics": [9, 9, 4]}, "intrinsics; expected fx, fy, cx, cy"),
+    ],
+)
+def test_boxes_and_cameras_that_make_no_sense_are_refused(
+    trained: SMILImageRegressor, arguments: dict, message: str
+) -> None:
+    with pytest.raises(SmilRayError, match=message):
+        trained.predict_from_image(np.zeros((32, 32, 3), np.uint8), **arguments)

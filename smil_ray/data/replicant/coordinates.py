@@ -174,10 +174,16 @@ class Window:
         """Return native pixel positions as fractions of the window."""
         return (points_px - np.array([self.left, self.top])) / self.side
 
+    def pixels(self, points: Float[np.ndarray, "*axes 2"]) -> Float[np.ndarray, "*axes 2"]:
+        """Return fractions of the window as native pixel positions."""
+        return points * self.side + np.array([self.left, self.top])
+
     def intrinsics(
         self, intrinsics: Float[np.ndarray, "4"], width: int, height: int
     ) -> Float[np.ndarray, "4"]:
         """Return the intrinsics of the window from those of the whole picture."""
-        focal_px = intrinsics[:2] * np.array([width, height])
-        centre = self.points(intrinsics[2:] * np.array([width, height]))
-        return np.concatenate([focal_px / self.side, centre])
+        return self.intrinsics_of_px(intrinsics * np.array([width, height, width, height]))
+
+    def intrinsics_of_px(self, intrinsics_px: Float[np.ndarray, "4"]) -> Float[np.ndarray, "4"]:
+        """Return the window's intrinsics (fractions) from the whole picture's in native pixels."""
+        return np.concatenate([intrinsics_px[:2] / self.side, self.points(intrinsics_px[2:])])

@@ -1,6 +1,5 @@
 """Prediction: files for every picture, pixels of the file, broken pictures named and skipped."""
 
-import csv
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -10,31 +9,12 @@ import numpy as np
 import orjson
 import pytest
 
-from smil_ray.data.dataset import SmilDataset
 from smil_ray.errors import DataError
-from smil_ray.results.predict import as_picture, find_images, predict_images
-from smil_ray.training.checkpoint.loading import LoadedRegressor, load_regressor
-
-
-@pytest.fixture(scope="module")
-def loaded(insect_run: Path) -> LoadedRegressor:
-    return load_regressor(insect_run)
-
-
-@pytest.fixture
-def photo(insect_file: Path) -> np.ndarray:
-    return cv2.resize(SmilDataset.from_path(insect_file).sample(0).image, (64, 64))
-
-
-def write(path: Path, rgb: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    return path
-
-
-def table(out: Path) -> list[list[str]]:
-    with (out / "joints.csv").open(newline="") as stream:
-        return list(csv.reader(stream))
+from smil_ray.results.prediction.images import find_images
+from smil_ray.results.prediction.predict import predict_images
+from smil_ray.results.prediction.views import Picture
+from smil_ray.training.checkpoint.loading import LoadedRegressor
+from tests.results.prediction.prediction_files import table, write
 
 
 def test_every_picture_gets_parameters_joints_and_an_overlay(
@@ -86,10 +66,10 @@ def test_joints_of_a_picture_that_is_not_square_are_pixels_of_the_file(
 
 
 def test_fractions_of_the_square_are_pixels_of_the_file() -> None:
-    picture = as_picture(Path(), np.zeros((30, 100, 3), np.uint8))
-    corners = picture.to_pixels(np.array([[0.0, 0.35], [1.0, 0.65], [0.5, 0.5]]))
+    picture = Picture(Path(), np.zeros((30, 100, 3), np.uint8))
+    corners = picture.whole.pixels(np.array([[0.0, 0.35], [1.0, 0.65], [0.5, 0.5]]))
     np.testing.assert_allclose(corners, [[0, 0], [100, 30], [50, 15]])
-    assert picture.square(50).shape == (50, 50, 3)
+    assert picture.cut(picture.whole, 50).shape == (50, 50, 3)
 
 
 def test_broken_pictures_are_named_and_the_rest_is_done(

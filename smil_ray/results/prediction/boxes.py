@@ -1,0 +1,162 @@
+"""Boxes around animals out of CSV and COCO files: left, top, width, height in pixels."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from jaxtyping import Float
+
+from smil_ray.errors import DataError
+
+LEAST_SIDE_PX = 2.0
+"""A box must show at least so many pixels of the picture along both axes."""
+_COLUMNS = ("x", "y", "w", "h")
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box in pixels of its picture.
+
+    Attributes:
+        xywh: Left, top, width, height; continuous, pixel i covers [i, i + 1).
+        where: The place it was read from, for messages.
+        size_px: Width and height of the picture it was drawn on, None if not said.
+    """
+
+    xywh: tuple[float, float, float, float]
+    where: str
+    size_px: tuple[int, int] | None = None
+
+    def inside(self, size_px: tuple[int, int]) -> Float[np.ndarray, "4"]:
+        """Return left, top, right, bottom of the part inside a picture of this width and height.
+
+        Raises:
+            DataError: It is degenerate, outside the picture, or of a picture of another size.
+        """
+        left, top, width, height = self.xywh
+        picture = f"{size_px[0]} x {size_px[1]} px"
+        if not all(math.isfinite(value) for value in self.xywh) or min(width, height) <= 0:
+            raise DataError(
+                f"{self.where}: box", expected="width and height above 0", found=self._text()
+            )
+        if self.size_px is not None and self.size_px != size_px:
+            raise DataError(
+                f"{self.where}: box of a picture of another size",
+                expected=picture,
+                found=f"{self.size_px[0]} x {self.size_px[1]} px",
+                remedy="scale the boxes to the images that you give",
+            )
+        corners = np.array([left, top, left + width, top + height])
+        limits = np.array([*size_px, *size_px], dtype=float)
+        cut = np.clip(corners, 0.0, limits)
+        if (cut[2:] - cut[:2]).min() < LEAST_SIDE_PX:
+            raise DataError(
+                f"{self.where}: box outside the picture",
+                expected=f"at least {LEAST_SIDE_PX:g} px of it inside {picture}",
+                found=self._text(),
+                remedy="boxes are x, y of the top left corner, width, height in pixels",
+            )
+        return cut
+
+    def _text(self) -> str:
+        return ", ".join(
+            f"{name} {value:g}" for name, value in zip(_COLUMNS, self.xywh, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class BoxFile:
+    """The boxes of a file by the name of the image, in the order of the file."""
+
+    path: Path
+    boxes: Mapping[str, Sequence[Box]]
+
+
+def read_boxes(path: Path) -> BoxFile:
+    """Return the boxes of a CSV file (`file,x,y,w,h`, other columns are ignored) or a COCO file.
+
+    Raises:
+        DataError: It cannot be read, is neither, or holds no box.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read as boxes", found=error.strerror) from error
+    is_json = path.suffix.lower() == ".json" or data.lstrip()[:1] in (b"{", b"[")
+    boxes = _coco(path, data) if is_json else _csv(path, data)
+    if not boxes:
+        raise DataError(f"{path}: no box", expected="at least one")
+    return BoxFile(path, boxes)
+
+
+def table_rows(path: Path, data: bytes, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of a CSV file, `file` as text and each of `columns` as a number.
+
+    Raises:
+        DataError: A column is missing, or a value is not a number.
+    """
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not text in UTF-8", found=str(error)) from error
+    reader = csv.DictReader(lines, skipinitialspace=True)
+    wanted = ["file", *columns]
+    missing = [name for name in wanted if name not in (reader.fieldnames or [])]
+    if missing:
+        raise DataError(
+            f"{path}: first line",
+            expected=",".join(wanted),
+            found=lines[0][:80] if lines else "an empty file",
+        )
+    rows: list[dict[str, Any]] = []
+    for row in reader:
+        where = f"{path}:{reader.line_num}"
+        numbers = {name: _number(row[name], f"{where}: {name}") for name in columns}
+        rows.append({"file": row["file"], "where": where, **numbers})
+    return rows
+
+
+def _csv(path: Path, data: bytes) -> dict[str, list[Box]]:
+    boxes: dict[str, list[Box]] = {}
+    for row in table_rows(path, data, _COLUMNS):
+        xywh = row["x"], row["y"], row["w"], row["h"]
+        boxes.setdefault(row["file"], []).append(Box(xywh, row["where"]))
+    return boxes
+
+
+def _coco(path: Path, data: bytes) -> dict[str, list[Box]]:
+    """Return the boxes of `annotations` by the `file_name` of `images`."""
+    boxes: dict[str, list[Box]] = {}
+    try:
+        document = orjson.loads(data)
+        images = {image["id"]: image for image in document["images"]}
+        for number, annotation in enumerate(document["annotations"]):
+            image = images[annotation["image_id"]]
+            where = f"{path}: annotation {annotation.get('id', number)}"
+            left, top, width, height = (
+                _number(value, f"{where}: bbox") for value in annotation["bbox"]
+            )
+            size = image.get("width"), image.get("height")
+            known = None if None in size else (int(size[0]), int(size[1]))
+            box = Box((left, top, width, height), where, known)
+            boxes.setdefault(str(image["file_name"]), []).append(box)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path}: not a COCO file",
+            expected="images with id and file_name, annotations with image_id and bbox",
+            found=f"{type(error).__name__}: {error}",
+            remedy="or give a CSV file with the columns file,x,y,w,h",
+        ) from error
+    return boxes
+
+
+def _number(value: Any, where: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise DataError(where, expected="a number", found=repr(value)) from None

@@ -1,0 +1,61 @@
+"""A picture and the square of it that the network sees."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from smil_ray.data.image_io import read_rgb
+from smil_ray.data.replicant.coordinates import Window
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture as read.
+
+    Attributes:
+        path: Where it comes from.
+        rgb: Native resolution.
+    """
+
+    path: Path
+    rgb: UInt8[np.ndarray, "h w 3"]
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.rgb.shape[1], self.rgb.shape[0]
+
+    @property
+    def whole(self) -> Window:
+        """The smallest square around the whole picture."""
+        return Window.padded(*self.size_px)
+
+    def cut(self, window: Window, size: int) -> UInt8[np.ndarray, "size size 3"]:
+        """Return a square of the picture at `size` x `size` px, black outside the picture."""
+        height, width = self.rgb.shape[:2]
+        right, bottom = window.left + window.side, window.top + window.side
+        part = self.rgb[max(window.top, 0) : max(bottom, 0), max(window.left, 0) : max(right, 0)]
+        if part.size == 0:
+            return np.zeros((size, size, 3), dtype=np.uint8)
+        padded = cv2.copyMakeBorder(
+            part,
+            max(-window.top, 0),
+            max(bottom - height, 0),
+            max(-window.left, 0),
+            max(right - width, 0),
+            cv2.BORDER_CONSTANT,
+        )
+        method = cv2.INTER_AREA if size < window.side else cv2.INTER_LINEAR
+        return cv2.resize(padded, (size, size), interpolation=method)
+
+
+def open_picture(path: Path) -> Picture:
+    """Return a picture.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    return Picture(path, read_rgb(path))
