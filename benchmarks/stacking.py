@@ -19,12 +19,13 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from smil_ray.config import HeadConfig
+from smil_ray.core.params import HeadLayout
 from smil_ray.models.backbones import BackboneSpec, Features
 from smil_ray.models.heads.build import build_head
 
 MEAN = (0.5, 0.5, 0.5)
 SPEC = BackboneSpec("vit_base_patch16_224", 224, MEAN, MEAN, (14, 14), 768, 768, False)
-OUTPUTS = 400
+LAYOUT = HeadLayout(n_joints=55, n_betas=20, representation="6d")
 HEADS = {
     "mlp": HeadConfig(type="mlp", dropout=0.0),
     # Matrices that several rounds share (models/heads/_reuse.py) cannot be stacked.
@@ -46,7 +47,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = []
     for name, config in HEADS.items():
-        heads = [build_head(config, SPEC, OUTPUTS).to(device) for _ in range(arguments.heads)]
+        heads = [build_head(config, SPEC, LAYOUT).to(device) for _ in range(arguments.heads)]
         features = make_features(arguments.batch_size, device)
         ways = in_turn(heads, features), stacked(heads, features)
         found = alternately(ways, device)
@@ -80,12 +81,12 @@ def make_features(batch: int, device: torch.device) -> Features:
 def in_turn(heads: list[nn.Module], features: Features) -> Callable[[], None]:
     """Return a step of every head, as packs take them."""
     optimizers = [torch.optim.AdamW(head.parameters()) for head in heads]
-    initial = torch.zeros(OUTPUTS, device=features.pooled.device)
+    initial = torch.zeros(LAYOUT.total, device=features.pooled.device)
 
     def step() -> None:
         for head, optimizer in zip(heads, optimizers, strict=True):
             optimizer.zero_grad()
-            head(features, initial).square().sum().backward()
+            head(features, initial).raw.square().sum().backward()
             optimizer.step()
 
     return step
@@ -98,10 +99,10 @@ def stacked(heads: list[nn.Module], features: Features) -> Callable[[], None]:
     weights = {name: value.detach().requires_grad_() for name, value in weights.items()}
     plan = copy.deepcopy(heads[0]).to("meta")
     optimizer = torch.optim.AdamW(list(weights.values()))
-    initial = torch.zeros(OUTPUTS, device=features.pooled.device)
+    initial = torch.zeros(LAYOUT.total, device=features.pooled.device)
 
     def forward(own: dict[str, Tensor], fixed: dict[str, Tensor]) -> Tensor:
-        return functional_call(plan, (own, fixed), (features, initial))
+        return functional_call(plan, (own, fixed), (features, initial)).raw
 
     forward_all = vmap(forward, in_dims=(0, None))
 

@@ -3,8 +3,8 @@
 Question: how well does this configuration predict my animal?
 Command:  python experiments/train.py --data demo.h5 --set train.epochs=20
 Needs:    a laptop for the small backbones; one GPU for the seed's (vit_large_patch16_224).
-Expect:   val/pa_mpjpe_pct_bl falls below the mean pose's, which `smil-ray evaluate RUN` prints
-          beside it.
+Expect:   val/pose_score falls below 1, the mean pose's; the end says whether PA-MPJPE does as
+          well, and `smil-ray evaluate RUN` how surely.
 
 A run that was interrupted goes on where it was when the same command is given again, and says so.
 --fresh begins anew in a new folder; --resume RUN goes on with that one. A finished run is kept.
