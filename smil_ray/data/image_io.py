@@ -1,9 +1,9 @@
 """Pictures in and out: strict decoding, ID masks, square windows. Always RGB.
 
-JPEG, PNG, TIFF, WebP and BMP are read (`image_formats`), with more than 8 bits by their own range
-(`_image_decoding`); a size beyond MAX_PIXELS is refused before anything is decoded. Data sets use
-pixels as they are stored, because labels refer to those; predictions use pictures as a viewer
-shows them (`read_upright`).
+JPEG, PNG, TIFF, WebP and BMP are read (`image_files`), with more than 8 bits by their own range; a
+size beyond MAX_PIXELS is refused before anything is decoded. Data sets use pixels as they are
+stored, because labels refer to those; predictions use pictures as a viewer shows them
+(`read_upright`).
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ import numpy as np
 import simplejpeg
 from jaxtyping import Shaped, UInt8
 
-from smil_ray.data._image_decoding import decode
 from smil_ray.data.filters import SampleError
-from smil_ray.data.image_formats import LOSSLESS, read_header
+from smil_ray.data.image_files.decoding import decode
+from smil_ray.data.image_files.formats import LOSSLESS, read_header
 from smil_ray.data.replicant.coordinates import Window
 from smil_ray.errors import DataError
 
@@ -163,7 +163,7 @@ def picture_size(data: bytes, name: str) -> tuple[int, int]:
     """Return (width, height) of the stored pixels, without decoding.
 
     Raises:
-        SampleError: No picture that is read, or more than `image_formats.MAX_PIXELS`.
+        SampleError: No picture that is read, or more than `image_files.formats.MAX_PIXELS`.
     """
     header = read_header(data, name)
     return header.width, header.height

@@ -24,7 +24,7 @@ from smil_ray.data.doctor._pictures import (
 from smil_ray.data.doctor.findings import KINDS, EntryReport, Finding
 from smil_ray.data.doctor.report import DoctorReport
 from smil_ray.data.filters import SampleError
-from smil_ray.data.image_formats import read_header
+from smil_ray.data.image_files.formats import read_header
 from smil_ray.data.replicant.annotations import read_frame
 from smil_ray.data.replicant.files import pictures_without_annotation
 from smil_ray.data.replicant.labels import BodyFacts

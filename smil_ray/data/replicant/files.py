@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from smil_ray.data.image_formats import IMAGE_SUFFIXES, LOSSLESS, SUFFIXES
+from smil_ray.data.image_files.formats import IMAGE_SUFFIXES, LOSSLESS, SUFFIXES
 from smil_ray.data.replicant.annotations import MARKER
 from smil_ray.errors import DataError
 

@@ -3,7 +3,7 @@
 import struct
 from dataclasses import dataclass
 
-_WIDTH, _HEIGHT, _BITS, _ORIENTATION = 256, 257, 258, 274
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 262, 274
 _SUBFILE = 254
 _NO_PICTURE = 0b101
 """Bits of the subfile type that mark a thumbnail and a transparency mask."""
@@ -18,6 +18,7 @@ class Page:
 
     Attributes:
         bits: Bits per channel.
+        zero_is_white: Grey values are darkness.
         orientation: EXIF's number, 1 for upright.
         orientation_at: Where that number stands in the file, None where it does not.
         order: Byte order, `<` or `>`.
@@ -26,6 +27,7 @@ class Page:
     width: int
     height: int
     bits: int
+    zero_is_white: bool
     orientation: int
     orientation_at: int | None
     order: str
@@ -53,6 +55,7 @@ def tiff_pages(data: bytes) -> list[Page]:
                 width=tags.get(_WIDTH, (0, 0))[0],
                 height=tags.get(_HEIGHT, (0, 0))[0],
                 bits=tags.get(_BITS, (1, 0))[0],
+                zero_is_white=tags.get(_PHOTOMETRIC, (1, 0))[0] == 0,
                 orientation=1 if turned is None else turned[0],
                 orientation_at=None if turned is None else turned[1],
                 order=order,

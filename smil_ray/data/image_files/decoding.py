@@ -15,9 +15,9 @@ import numpy as np
 import simplejpeg
 from jaxtyping import UInt8
 
-from smil_ray.data._tiff_tags import stored_as_is
 from smil_ray.data.filters import SampleError
-from smil_ray.data.image_formats import Header
+from smil_ray.data.image_files._tiff_tags import stored_as_is
+from smil_ray.data.image_files.formats import Header
 
 _RGB_AS_STORED = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _ZERO_RUN = 64
@@ -62,7 +62,7 @@ def decode(data: bytes, name: str, header: Header, reduction: int = 1) -> Decode
         pixels = None
     if pixels is None or pixels.shape[:2] != (header.height, header.width):
         raise SampleError("image_damaged", f"{name}: {header.format} cannot be decoded")
-    return _to_8_bits(pixels, name) if is_deep else Decoded(pixels)
+    return _to_8_bits(pixels, name, header.zero_is_white) if is_deep else Decoded(pixels)
 
 
 def _decode_jpeg(data: bytes, name: str, header: Header, reduction: int) -> np.ndarray:
@@ -78,7 +78,7 @@ def _decode_jpeg(data: bytes, name: str, header: Header, reduction: int) -> np.n
         raise SampleError("image_damaged", f"{name}: damaged JPEG ({error})") from None
 
 
-def _to_8_bits(pixels: np.ndarray, name: str) -> Decoded:
+def _to_8_bits(pixels: np.ndarray, name: str, zero_is_white: bool) -> Decoded:
     """Return what OpenCV decodes unchanged (grey or BGR, alpha or none) as RGB of 8 bits."""
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     pixels = pixels[..., 2::-1] if pixels.shape[2] >= 3 else pixels[..., [0, 0, 0]]
@@ -87,7 +87,8 @@ def _to_8_bits(pixels: np.ndarray, name: str) -> Decoded:
     low, high = float(pixels.min()), float(pixels.max())
     scale = 255.0 / (high - low) if high > low else 0.0
     rgb = np.round((pixels.astype(np.float64) - low) * scale).astype(np.uint8)
-    return Decoded(rgb, (low, high))
+    # OpenCV turns darkness into brightness with 8 bits only.
+    return Decoded(255 - rgb if zero_is_white else rgb, (low, high))
 
 
 def _check_png(data: bytes, name: str) -> None:

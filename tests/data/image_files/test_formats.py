@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from smil_ray.data import image_io
 from smil_ray.data.filters import SampleError
-from smil_ray.data.image_formats import IMAGE_SUFFIXES, MAX_PIXELS, format_of, read_header
+from smil_ray.data.image_files.formats import IMAGE_SUFFIXES, MAX_PIXELS, format_of, read_header
 from tests.data.test_image_io import picture
 
 ORIENTATION = 0x0112
@@ -101,6 +101,15 @@ def test_16_bits_are_scaled_by_their_own_range(tmp_path: Path, suffix: str, chan
     np.testing.assert_array_equal(found.rgb, shown)
     assert found.notes == ("16 bits: 432 to 3056 became 0 to 255",)
     np.testing.assert_array_equal(image_io.read_rgb(path), found.rgb)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tiff_whose_zero_is_white_is_inverted(dtype: type) -> None:
+    plain = cv2.imencode(".tif", np.arange(256, dtype=dtype).reshape(16, 16))[1].tobytes()
+    photometric = b"\x06\x01\x03\x00\x01\x00\x00\x00"
+    data = plain.replace(photometric + b"\x01", photometric + b"\x00")
+    assert data != plain
+    np.testing.assert_array_equal(image_io.read_rgb(data), 255 - image_io.read_rgb(plain))
 
 
 def test_even_picture_of_16_bits_is_black():

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import simplejpeg
 
 from smil_ray.core.git_lfs import REMEDY, is_lfs_pointer
-from smil_ray.data._tiff_tags import first_orientation, tiff_pages
 from smil_ray.data.filters import SampleError
+from smil_ray.data.image_files._tiff_tags import first_orientation, tiff_pages
 
 MAX_PIXELS = 100_000_000
 LOSSLESS = ("PNG", "TIFF", "BMP")
@@ -62,6 +62,7 @@ class Header:
         bits: Bits per channel, as stored.
         orientation: EXIF's number: 1 if the stored pixels are upright, 2 to 8 if a viewer has to
             mirror or turn them first (6: a quarter turn clockwise).
+        zero_is_white: Grey values are darkness.
     """
 
     format: str
@@ -69,6 +70,7 @@ class Header:
     height: int
     bits: int = 8
     orientation: int = 1
+    zero_is_white: bool = False
 
 
 def format_of(data: bytes) -> str | None:
@@ -167,6 +169,7 @@ def _tiff(data: bytes) -> Header:
     return Header(
         *("TIFF", first.width, first.height, first.bits),
         _upright_unless_valid(first.orientation),
+        first.zero_is_white,
     )
 
 
