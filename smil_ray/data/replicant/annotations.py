@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 from jaxtyping import Float
 
+from smil_ray.core.git_lfs import REMEDY, is_lfs_pointer
 from smil_ray.data.filters import SampleError
 
 MARKER = b'"iterationData"'
@@ -95,6 +96,8 @@ def load_json(path: Path) -> Any:
         json.loads(data)
     except (ValueError, RecursionError):
         found = "an empty file" if not data.strip() else message
+        if is_lfs_pointer(data):
+            found = f"a Git LFS pointer in place of the file; {REMEDY}"
         raise SampleError("json_unreadable", f"{path.name}: not JSON", found=found) from None
     raise SampleError("non_finite", f"{path.name}: contains NaN or Infinity")
 
