@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Sample
 from smil_ray.data import image_io
 from smil_ray.data.doctor._pictures import (
@@ -37,7 +38,7 @@ Progress = Callable[[int, int], None]
 
 def examine(
     folder: Path | str,
-    model: BodyFacts,
+    model: BodyFacts | str | Path,
     *,
     map_function: MapFunction = map,
     progress: Progress | None = None,
@@ -47,7 +48,7 @@ def examine(
 
     Args:
         folder: A replicAnt data set, nested folders included.
-        model: The body model that the labels shall fit.
+        model: The body model that the labels shall fit, or its file.
         map_function: Runs the examination of single entries, in order; `map` by default.
         progress: Called with (done, total) after each entry.
         limit: Examine only the first entries.
@@ -55,6 +56,8 @@ def examine(
     Raises:
         DataError: There is no annotated picture.
     """
+    if isinstance(model, (str, Path)):
+        model = SmilModel.open(model)
     entries = find_entries(folder)[:limit]
     reports: list[EntryReport] = []
     for report in map_function(partial(examine_entry, model=model), entries):
