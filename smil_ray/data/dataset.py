@@ -17,8 +17,9 @@ from torch.utils.data import Dataset
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import CropConfig
-from smil_ray.core.batch import LABELS, Sample, to_xy
+from smil_ray.core.batch import LABELS, Sample
 from smil_ray.core.skeleton import Skeleton
+from smil_ray.core.xy import to_xy
 from smil_ray.data.hdf5.store import Hdf5Source
 from smil_ray.data.sample_source import SampleSource
 from smil_ray.errors import ConfigError, DataError
@@ -103,7 +104,7 @@ class SmilDataset:
         return len(self.names)
 
     def __getitem__(self, index: int) -> tuple[dict, dict]:
-        """Return the seed's `(x, y)` dictionaries, see `core.batch.to_xy`."""
+        """Return the seed's `(x, y)` dictionaries, see `core.xy.to_xy`."""
         return to_xy(self.sample(index), self.reference_frame)
 
     def sample(self, index: int) -> Sample:
