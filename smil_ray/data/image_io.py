@@ -15,7 +15,7 @@ import simplejpeg
 from jaxtyping import Shaped, UInt8
 
 from smil_ray.data.filters import SampleError
-from smil_ray.data.image_files.decoding import decode
+from smil_ray.data.image_files.decoding import decode, decode_red
 from smil_ray.data.image_files.formats import LOSSLESS, read_header
 from smil_ray.data.replicant.coordinates import Window
 from smil_ray.errors import DataError
@@ -139,10 +139,9 @@ def read_id_mask(source: Path | bytes) -> UInt8[np.ndarray, "h w"]:
                 expected=f"{' or '.join(LOSSLESS)} of 8 bits",
                 found=f"{header.format} of {header.bits} bits",
             )
-        pixels = decode(data, name, header).rgb
+        return decode_red(data, name, header)
     except SampleError as error:
         raise SampleError("mask_unreadable", str(error)) from None
-    return cv2.extractChannel(pixels, 0)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -222,9 +221,10 @@ def cut(
 def _shrink(picture: np.ndarray, factor: int) -> np.ndarray:
     """Average blocks of factor x factor pixels; the picture is padded to whole blocks."""
     height, width = picture.shape[:2]
-    picture = cv2.copyMakeBorder(
-        picture, 0, -height % factor, 0, -width % factor, cv2.BORDER_REPLICATE
-    )
+    if height % factor or width % factor:
+        picture = cv2.copyMakeBorder(
+            picture, 0, -height % factor, 0, -width % factor, cv2.BORDER_REPLICATE
+        )
     target = (picture.shape[1] // factor, picture.shape[0] // factor)
     return cv2.resize(picture, target, interpolation=cv2.INTER_AREA)
 
