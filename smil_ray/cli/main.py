@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from smil_ray import __version__
-from smil_ray.cli import cache, compare, data, inspect, model, preprocess, results, runs
+from smil_ray.cli import cache, compare, data, inspect, model, preprocess, results, runs, weights
 from smil_ray.cli.exit import exit_code
 
 MODULES = (
@@ -19,6 +19,7 @@ MODULES = (
     cache,
     inspect,
     model,
+    weights,
     results,
     compare,
     runs,

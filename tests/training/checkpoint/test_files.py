@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from smil_ray.config import Config
-from smil_ray.errors import CheckpointError
+from smil_ray.errors import CheckpointError, ConfigError
+from smil_ray.models.weights.create import create_model
 from smil_ray.training.checkpoint import files as checkpoint_files
 from smil_ray.training.checkpoint.files import (
     FROZEN,
@@ -251,3 +252,36 @@ def test_frozen_backbone_that_is_damaged_is_named(tmp_path: Path) -> None:
     (path / FROZEN).write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match=FROZEN):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize("always_frozen", [False, True])
+def test_run_folder_is_accepted_as_weights_of_a_backbone(
+    tmp_path: Path, always_frozen: bool
+) -> None:
+    state = create_model("test_resnet").state_dict()
+    weights = {f"backbone.model.{key}": value for key, value in state.items()}
+    weights["head.w"] = torch.zeros(3)
+    folder = tmp_path / "run" / "checkpoints"
+    for epoch, value in ((1, 2.0), (2, 1.0), (3, 3.0)):
+        bias = {"backbone.model.conv1.0.weight": state["conv1.0.weight"] + epoch}
+        save_checkpoint(
+            folder / f"epoch_{epoch:04d}",
+            weights=weights | bias,
+            state={},
+            config=Config(),
+            meta={"step": epoch, "epoch": epoch, "select_value": value},
+            frozen=FrozenWeights() if always_frozen else None,
+        )
+    prune(folder, "min", 3)
+    of_run = create_model("test_resnet", weights=str(tmp_path / "run")).state_dict()
+    of_checkpoint = create_model("test_resnet", weights=str(folder / "epoch_0003")).state_dict()
+    assert torch.equal(of_run["conv1.0.weight"], state["conv1.0.weight"] + 2)
+    assert torch.equal(of_checkpoint["conv1.0.weight"], state["conv1.0.weight"] + 3)
+    assert torch.equal(of_run["layer1.0.bn1.weight"], state["layer1.0.bn1.weight"])
+
+
+def test_damaged_checkpoint_is_refused_as_weights_of_a_backbone(tmp_path: Path) -> None:
+    path = save(tmp_path / "checkpoints", 1)
+    (path / "model.safetensors").write_bytes(b"x" * 100)
+    with pytest.raises(ConfigError, match="checksum differs"):
+        create_model("test_resnet", weights=str(path))
