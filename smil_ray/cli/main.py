@@ -10,16 +10,16 @@ import sys
 from collections.abc import Sequence
 
 from smil_ray import __version__
-from smil_ray.cli import cache, compare, data, inspect, model, preprocess, results, runs, weights
+from smil_ray.cli import cache, compare, doctor, inspect, model, preprocess, results, runs, synth
 from smil_ray.cli.exit import exit_code
 
 MODULES = (
-    data,
+    synth,
+    doctor,
     preprocess,
     cache,
     inspect,
     model,
-    weights,
     results,
     compare,
     runs,

@@ -115,8 +115,7 @@ def _predict(arguments: argparse.Namespace) -> int:
             progress=update,
         )
     total = len(report.done) + len(report.failed)
-    things = "images" if total == len(paths) else "animals"
-    console.print(f"{len(report.done)} of {total} {things} done; results in {arguments.out}")
+    console.print(f"{len(report.done)} of {total} done; results in {arguments.out}")
     for note in report.notes:
         console.print(f"note: {note}", markup=False)
     for path, reason in report.failed.items():

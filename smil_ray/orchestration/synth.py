@@ -18,7 +18,12 @@ from ray.exceptions import RayTaskError
 from threadpoolctl import threadpool_limits
 
 from smil_ray.data.synthetic.animal import RenderBody
-from smil_ray.data.synthetic.samples import SynthOptions, batch_file, render_sample
+from smil_ray.data.synthetic.samples import (
+    SynthOptions,
+    batch_file,
+    open_render_body,
+    render_sample,
+)
 from smil_ray.errors import ConfigError, DataError, SmilRayError
 from smil_ray.orchestration.cluster import start_ray
 
@@ -71,8 +76,7 @@ def synthesize(
         raise ConfigError("num_workers", expected="1 or more", found=num_workers)
     start = perf_counter()
     out = Path(out).absolute()
-    if options.model != "builtin":  # Workers have another working directory.
-        options = options.model_copy(update={"model": str(Path(options.model).absolute())})
+    options = _with_absolute_paths(options)  # Workers have another working directory.
     _claim(out, options)
     done = {path.name for path in out.iterdir()}
     missing = [i for i in range(options.samples) if f"{options.stem(i)}.json" not in done]
@@ -120,7 +124,7 @@ def _result(task: Any) -> int:
 
 
 def _write_chunk(out: Path, options: SynthOptions, indices: list[int]) -> int:
-    render_body = _render_body(options.model)
+    render_body = _render_body(options)
     with _one_thread():
         for index in indices:
             for name, content in render_sample(render_body, options, index).named().items():
@@ -128,10 +132,23 @@ def _write_chunk(out: Path, options: SynthOptions, indices: list[int]) -> int:
     return len(indices)
 
 
-@lru_cache(maxsize=1)
-def _render_body(model: str) -> RenderBody:
+def _with_absolute_paths(options: SynthOptions) -> SynthOptions:
+    paths = {"joint_limits": options.joint_limits, "pose_from": options.pose_from}
+    if options.model != "builtin":
+        paths["model"] = options.model
+    absolute = {key: str(Path(path).absolute()) for key, path in paths.items() if path is not None}
+    return options.model_copy(update=absolute)
+
+
+def _render_body(options: SynthOptions) -> RenderBody:
     """One body model per process."""
-    return RenderBody.open(model)
+    kept = {"model", "pose_range", "joint_limits", "pose_from", "pose_spread"}
+    return _cached_render_body(options.model_dump_json(include=kept))
+
+
+@lru_cache(maxsize=1)
+def _cached_render_body(options_json: str) -> RenderBody:
+    return open_render_body(SynthOptions.model_validate_json(options_json))
 
 
 @contextmanager
@@ -151,8 +168,10 @@ def _one_thread() -> Iterator[None]:
 def _claim(out: Path, options: SynthOptions) -> None:
     """Write the options into the folder, or check that it was started with the same ones."""
     record = out / RECORD
+    render_body = _render_body(options)
     facts = options.model_dump(mode="json") | {
-        "model_hash": _render_body(options.model).model.content_hash
+        "model_hash": render_body.model.content_hash,
+        "poses_hash": render_body.poses.content_hash,
     }
     wanted = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)
     try:

@@ -1,12 +1,12 @@
 """The command line: help that teaches, spellings, and one sentence for every mistake."""
 
 import argparse
+import importlib
 import re
 
 import pytest
 
 from smil_ray import __version__
-from smil_ray.cli import data as cli_data
 from smil_ray.cli import exit as cli_exit
 from smil_ray.cli.exit import exit_code
 from smil_ray.cli.main import build_parser, kebab, main
@@ -140,7 +140,8 @@ def test_interrupted_command_says_how_to_go_on_where_it_can(
     def interrupt(*_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli_data, f"_{command}", interrupt)
+    module = importlib.import_module(f"smil_ray.cli.{command}")
+    monkeypatch.setattr(module, f"_{command}", interrupt)
     assert main([command, "a"]) == cli_exit.INTERRUPTED
     error = capsys.readouterr().err
     assert error.startswith(f"smil-ray {command}: interrupted")

@@ -17,7 +17,10 @@ from smil_ray.core.params import (
 )
 from smil_ray.data.synthetic._appearance import draw_coat
 from smil_ray.data.synthetic.annotations import SubjectTruth
-from smil_ray.data.synthetic.scene import Anatomy, AnimalDraw, default_limits
+from smil_ray.data.synthetic.poses.clearance import Capsules
+from smil_ray.data.synthetic.poses.sides import mirror_partners
+from smil_ray.data.synthetic.poses.source import PoseSource, open_pose_source
+from smil_ray.data.synthetic.scene import Anatomy, AnimalDraw
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,29 @@ class RenderBody:
     """A body model in float64 and what rendering needs of it, prepared once per process."""
 
     model: SmilModel
+    poses: PoseSource
 
     @classmethod
-    def open(cls, model: str) -> "RenderBody":
-        """Return the render body of `builtin` or a model file."""
-        return cls(SmilModel.open(model).to(dtype=torch.float64))
+    def open(
+        cls,
+        model: str = "builtin",
+        *,
+        pose_range: float = 1.0,
+        joint_limits: str | None = None,
+        pose_from: str | None = None,
+        pose_spread: float = 0.0,
+    ) -> "RenderBody":
+        """Return the render body of `builtin` or a model file, and its `open_pose_source`."""
+        opened = SmilModel.open(model).to(dtype=torch.float64)
+        poses = open_pose_source(
+            opened,
+            capsules_of(opened),
+            pose_range=pose_range,
+            joint_limits=joint_limits,
+            pose_from=pose_from,
+            pose_spread=pose_spread,
+        )
+        return cls(opened, poses)
 
     @cached_property
     def faces(self) -> Int[np.ndarray, "n_faces 3"]:
@@ -47,16 +68,27 @@ class RenderBody:
         return self.model.weights.numpy().argmax(axis=1)
 
     @cached_property
+    def standing(self) -> Float[np.ndarray, "3 3"]:
+        """Matrix from the model's axes to those of an animal with its head along x and z up.
+
+        SMIL and SMAL are modelled so; a model whose sides lie along x is taken as SMPL's, which
+        stands along y and looks along z.
+        """
+        rest = self.model.source.joints_at_rest()
+        _, lateral = mirror_partners(self.model.skeleton, rest)
+        return np.eye(3)[[2, 0, 1]] if lateral == 0 else np.eye(3)
+
+    @cached_property
     def anatomy(self) -> Anatomy:
         """What sampling needs, as arrays."""
         model = self.model
         joints, betas = model.n_joints, model.n_betas
-        limits, cov = model.joint_limits, model.shape_cov
+        cov = model.shape_cov
         spread = np.eye(betas) if cov is None else cov.numpy() + 1e-9 * np.eye(betas)
         scales, shifts = model.scaledirs, model.transdirs
         return Anatomy(
-            skeleton=model.skeleton,
-            joint_limits=default_limits(joints) if limits is None else limits.numpy(),
+            poses=self.poses,
+            standing=self.standing,
             shape_mean=model.shape_mean.numpy(),
             shape_root=np.linalg.cholesky(spread),
             scaledirs=np.zeros((0, joints)) if scales is None else scales.numpy()[..., 0],
@@ -65,6 +97,13 @@ class RenderBody:
             ),
             body_length=float(model.body_length),
         )
+
+
+def capsules_of(model: SmilModel) -> Capsules:
+    """Return the bones of a body model, by which its limbs are kept out of each other."""
+    part = model.source.weights.argmax(axis=1)
+    rest = model.source.joints_at_rest()
+    return Capsules.of(model.skeleton, rest, model.source.v_template, part)
 
 
 @dataclass(frozen=True)
@@ -115,5 +154,6 @@ def pose_animal(render_body: RenderBody, draw: AnimalDraw, look_rng: Generator) 
         scale_weights=draw.scale_weights,
         trans_weights=draw.trans_weights,
     )
-    colors = draw_coat(look_rng, render_body.template, render_body.part)
+    upright = render_body.template @ render_body.standing.T
+    colors = draw_coat(look_rng, upright, render_body.part)
     return PosedAnimal(truth, body.skin()[0].numpy(), colors)

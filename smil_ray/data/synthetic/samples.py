@@ -74,6 +74,10 @@ class SynthOptions(Settings):
         subjects: Most animals in a picture; the first is the one that the camera frames.
         pose_range: Factor of the joint angles. 1 is as wide as replicAnt's poses; 0.4 moves
             hardly.
+        joint_limits: YAML file with joint limits by name, in place of the model's own.
+        pose_from: HDF5 file or replicAnt folder whose poses are drawn.
+        pose_spread: How far drawn poses lie from those of `pose_from`: up to this share of the way
+            to another of its poses; 0 takes them as they are.
         jpeg_quality: 1-100.
     """
 
@@ -92,6 +96,9 @@ class SynthOptions(Settings):
     lowest_view_deg: Annotated[float, Field(ge=LOWEST_VIEW_DEG, le=85.0)] = LOWEST_VIEW_DEG
     subjects: Annotated[int, Field(ge=1, le=10)] = 1
     pose_range: Annotated[float, Field(ge=0.0, le=2.0)] = 1.0
+    joint_limits: str | None = None
+    pose_from: str | None = None
+    pose_spread: Annotated[float, Field(ge=0.0, le=1.0)] = 0.3
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 92
 
     @field_validator("name")
@@ -157,6 +164,17 @@ def render_sample(render_body: RenderBody, options: SynthOptions, index: int) ->
     )
 
 
+def open_render_body(options: SynthOptions) -> RenderBody:
+    """Return the body model and the poses that `options` name."""
+    return RenderBody.open(
+        options.model,
+        pose_range=options.pose_range,
+        joint_limits=options.joint_limits,
+        pose_from=options.pose_from,
+        pose_spread=options.pose_spread,
+    )
+
+
 def batch_file(options: SynthOptions) -> tuple[str, bytes]:
     """Return name and content of `_BatchData_NAME.json`."""
     record = batch_data(
@@ -173,7 +191,7 @@ def draw_scene(
     scene_rng: Generator, look_rng: Generator, render_body: RenderBody, options: SynthOptions
 ) -> tuple[list[PosedAnimal], CameraTruth]:
     """Return animals and a camera that frames the first; none is too near the lens."""
-    first = draw_animal(scene_rng, render_body.anatomy, pose_range=options.pose_range)
+    first = draw_animal(scene_rng, render_body.anatomy)
     animals = [pose_animal(render_body, first, look_rng)]
     camera = draw_camera(
         scene_rng,
@@ -185,24 +203,22 @@ def draw_scene(
             least_fill=options.least_fill,
             out_of_frame=options.out_of_frame,
         ),
-        _heading(first),
+        _heading(first, render_body.standing),
     )
     wanted = int(scene_rng.integers(1, options.subjects + 1))
     for _ in range(_MAX_ATTEMPTS * (wanted - 1)):
         if len(animals) == wanted:
             break
-        drawn = draw_animal(
-            scene_rng, render_body.anatomy, beside=first, pose_range=options.pose_range
-        )
+        drawn = draw_animal(scene_rng, render_body.anatomy, beside=first)
         other = pose_animal(render_body, drawn, look_rng)
         if camera.to_camera(other.vertices)[:, 2].min() > NEAREST:
             animals.append(other)
     return animals, camera
 
 
-def _heading(animal: AnimalDraw) -> float:
+def _heading(animal: AnimalDraw, standing: np.ndarray) -> float:
     """Where the head points in the world's ground plane, radians from x towards y."""
-    forward = Rotation.from_rotvec(animal.global_rot).as_matrix()[:, 0]
+    forward = Rotation.from_rotvec(animal.global_rot).as_matrix() @ standing[0]
     return float(np.arctan2(forward[1], forward[0]))
 
 

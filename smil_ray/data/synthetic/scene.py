@@ -1,8 +1,8 @@
-"""Random scenes: poses inside joint limits, shapes, places in the world, cameras all around.
+"""Random scenes: poses, shapes, places in the world, cameras all around.
 
-Frames are the package's: world = Unreal's world mirrored in x, z up, model units; the animal's
-head points along +x of its model frame and its back along +z. Angles are radians unless a name
-says degrees.
+Frames are the package's: world = Unreal's world mirrored in x, z up, model units; the head of an
+animal that stands in the world unturned points along +x and its back along +z. Angles are radians
+unless a name says degrees.
 """
 
 import math
@@ -13,8 +13,8 @@ from jaxtyping import Float
 from numpy.random import Generator
 from scipy.spatial.transform import Rotation
 
-from smil_ray.core.skeleton import Skeleton
 from smil_ray.data.synthetic.annotations import CameraTruth
+from smil_ray.data.synthetic.poses.source import PoseSource
 
 FOV_RANGE_DEG = (10.0, 57.0)
 FILL_RANGE = (0.25, 0.9)
@@ -25,9 +25,6 @@ NEAREST = 1.1
 LARGEST_BONE_SCALE = 1.3
 LARGEST_SHIFT = 0.03
 """Of the body length: the largest per-joint translation."""
-_DEFAULT_LIMIT = 0.35
-_ACTIVITY = {"l": 1.0, "an": 1.0, "ma": 1.0, "b": 0.7, "w": 0.5}
-"""How much of its limits a joint uses, by the first part of its name (leg, antenna, ...)."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +32,17 @@ class Anatomy:
     """What sampling needs to know of a body model, as plain arrays.
 
     Attributes:
-        joint_limits: Lowest and highest axis-angle component of every joint, radians.
+        poses: Where poses come from.
+        standing: Matrix from the model's axes to those of an animal that stands in the world
+            with its head along x: the unit matrix for SMIL and SMAL.
         shape_root: Matrix that turns standard normal numbers into betas around `shape_mean`.
         scaledirs: Isotropic part of the bone-scale directions (K, J).
         transdirs: Bone-translation directions times 0.01 (K, J, 3), model units.
         body_length: Model units.
     """
 
-    skeleton: Skeleton
-    joint_limits: Float[np.ndarray, "n_joints 3 2"]
+    poses: PoseSource
+    standing: Float[np.ndarray, "3 3"]
     shape_mean: Float[np.ndarray, " n_betas"]
     shape_root: Float[np.ndarray, "n_betas n_betas"]
     scaledirs: Float[np.ndarray, "k n_joints"]
@@ -75,17 +74,10 @@ class LightDraw:
     tint: Float[np.ndarray, "3"]
 
 
-def default_limits(n_joints: int) -> Float[np.ndarray, "n_joints 3 2"]:
-    """Return cautious limits for a model that brings none."""
-    return np.tile(np.array([-_DEFAULT_LIMIT, _DEFAULT_LIMIT]), (n_joints, 3, 1))
-
-
 def draw_animal(
     rng: Generator,
     anatomy: Anatomy,
     beside: AnimalDraw | None = None,
-    *,
-    pose_range: float = 1.0,
 ) -> AnimalDraw:
     """Return a random animal, somewhere in the world or `beside` another one on its ground.
 
@@ -93,7 +85,6 @@ def draw_animal(
         rng: Source of randomness.
         anatomy: The body model.
         beside: Another animal, near which this one stands.
-        pose_range: Factor of all joint angles, which stay within their limits.
     """
     z = rng.standard_normal(len(anatomy.shape_mean))
     tilt = rng.normal(0.0, math.radians(10.0), 2)
@@ -105,9 +96,10 @@ def draw_animal(
     else:
         away, angle = rng.uniform(0.75, 1.6) * anatomy.body_length, rng.uniform(0, 2 * math.pi)
         trans = beside.trans + away * np.array([math.cos(angle), math.sin(angle), 0.0])
+    stance = Rotation.from_matrix(anatomy.standing)
     return AnimalDraw(
-        global_rot=(heading * Rotation.from_euler("xy", tilt)).as_rotvec(),
-        joint_rot=_draw_pose(rng, anatomy, pose_range),
+        global_rot=(heading * Rotation.from_euler("xy", tilt) * stance).as_rotvec(),
+        joint_rot=anatomy.poses.draw(rng),
         betas=anatomy.shape_mean + anatomy.shape_root @ np.clip(0.8 * z, -2.0, 2.0),
         scale_weights=_draw_scale_weights(rng, anatomy),
         trans_weights=_draw_trans_weights(rng, anatomy),
@@ -189,35 +181,6 @@ def draw_light(rng: Generator) -> LightDraw:
         shininess=rng.uniform(6.0, 60.0),
         tint=1.0 - color * rng.random(3),
     )
-
-
-def _draw_pose(rng: Generator, anatomy: Anatomy, pose_range: float) -> np.ndarray:
-    """Axis-angle of all joints but the root: smooth along chains, legs in a walking rhythm."""
-    names = anatomy.skeleton.joint_names
-    activity = rng.uniform(0.3, 1.0)
-    phase = rng.uniform(0.0, 2.0 * math.pi)
-    effort = np.zeros((len(names), 3))
-    for joint, parent in enumerate(anatomy.skeleton.parents):
-        if parent < 0:
-            continue
-        kind = names[joint].split("_")[0]
-        same_limb = names[parent].split("_")[0] == kind and kind in ("b", "an")
-        inherited = 0.6 * effort[parent] if same_limb else 0.0
-        own = rng.normal(0.0, 0.5, 3) * _ACTIVITY.get(kind, 0.7)
-        effort[joint] = activity * own + inherited
-        if kind == "l":
-            effort[joint] += 0.3 * activity * math.sin(phase + _gait_phase(names[joint]))
-    effort = np.clip(pose_range * np.clip(effort, -1.0, 1.0), -1.0, 1.0)
-    low, high = anatomy.joint_limits[..., 0], anatomy.joint_limits[..., 1]
-    rest = np.clip(0.0, low, high)
-    pose = rest + np.where(effort > 0.0, effort * (high - rest), effort * (rest - low))
-    return pose[1:]
-
-
-def _gait_phase(name: str) -> float:
-    """Phase of a leg in the tripod gait: legs 1 and 3 of a side swing with leg 2 of the other."""
-    number = next((int(part) for part in name.split("_") if part.isdigit()), 0)
-    return math.pi * ((number + name.endswith("_r")) % 2)
 
 
 def _draw_scale_weights(rng: Generator, anatomy: Anatomy) -> np.ndarray:

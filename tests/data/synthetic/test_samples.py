@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.random import SeedSequence, default_rng
 
+from smil_ray.body.model_file.reading import write_npz
 from smil_ray.core import rotations
 from smil_ray.core.batch import LABELS, collate
 from smil_ray.core.params import (
@@ -19,8 +20,15 @@ from smil_ray.core.params import (
 from smil_ray.data.replicant.reading import ReadOptions, find_entries, read_samples
 from smil_ray.data.synthetic.animal import PosedAnimal, RenderBody
 from smil_ray.data.synthetic.annotations import CameraTruth
-from smil_ray.data.synthetic.samples import SynthOptions, batch_file, draw_scene, render_sample
+from smil_ray.data.synthetic.samples import (
+    SynthOptions,
+    batch_file,
+    draw_scene,
+    open_render_body,
+    render_sample,
+)
 from smil_ray.errors import ConfigError
+from tests.data.synthetic.quadruped import quadruped
 
 OPTIONS = SynthOptions(samples=4, image_size=128, seed=11, name="bugs", subjects=2)
 
@@ -173,3 +181,72 @@ def test_index_is_as_wide_as_the_number_of_samples_needs() -> None:
 def test_wrong_option_is_refused_in_one_sentence(values: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SynthOptions(**values)
+
+
+def write_samples(options: SynthOptions, out: Path) -> RenderBody:
+    render_body = open_render_body(options)
+    for index in range(options.samples):
+        for name, content in render_sample(render_body, options, index).named().items():
+            (out / name).write_bytes(content)
+    return render_body
+
+
+def reprojection_px(folder: Path, render_body: RenderBody, size: int) -> float:
+    """Largest distance of 2DPos from the joints of the model posed with what the reader found."""
+    worst = 0.0
+    for entry in find_entries(folder):
+        result = read_samples(entry, render_body.model, ReadOptions())
+        assert not result.notes
+        assert not result.rejected
+        batch = collate(result.samples)
+        model, target = render_body.model.to(dtype=torch.float32), batch.target
+        extra = {}
+        if model.scaledirs is not None and model.transdirs is not None:
+            extra = {
+                "log_beta_scales": log_scales_from_weights(batch.scale_weights, model.scaledirs),
+                "betas_trans": translations_from_weights(batch.trans_weights, model.transdirs),
+            }
+        joints = model.pose(SmilParams(**target.as_dict() | extra)).joints
+        focal = 0.5 / torch.tan(torch.deg2rad(target.fov) / 2.0)
+        seen = 0.5 - focal[:, None] * joints[..., :2] / joints[..., 2:]
+        worst = max(worst, float((seen - batch.keypoints_2d).abs().max()) * size)
+    return worst
+
+
+@pytest.mark.parametrize("along_z", [False, True])
+def test_animal_with_other_joints_is_read_back_and_stands_on_its_feet(
+    tmp_path: Path, along_z: bool
+) -> None:
+    file = write_npz(quadruped(along_z=along_z), tmp_path / "quadruped.npz")
+    (tmp_path / "out").mkdir()
+    options = SynthOptions(samples=4, image_size=96, model=str(file), occlusion=0.0)
+    render_body = write_samples(options, tmp_path / "out")
+    assert reprojection_px(tmp_path / "out", render_body, 96) < 1e-3
+    heads_up = [
+        (draw.truth.root_rotation @ render_body.standing[2])[2]
+        for seed in range(4)
+        for draw in draw_scene(default_rng(seed), default_rng(seed), render_body, options)[0]
+    ]
+    assert np.mean(heads_up) > 0.7
+
+
+def test_stick_insect_is_read_back_to_a_thousandth_of_a_pixel(
+    real_data: Path, tmp_path: Path
+) -> None:
+    stick = str(real_data / "models" / "SMILy_STICK.pkl")
+    options = SynthOptions(samples=3, image_size=192, model=stick)
+    render_body = write_samples(options, tmp_path)
+    assert reprojection_px(tmp_path, render_body, 192) < 1e-3
+
+
+def test_joint_limits_of_a_file_hold_in_every_pose(tmp_path: Path) -> None:
+    limits = tmp_path / "limits.yaml"
+    limits.write_text("b_h: [-5, 5]\nl_1_co_l: {z: [0, 10]}\n")
+    body = open_render_body(SynthOptions(joint_limits=str(limits)))
+    index = body.model.skeleton.index
+    degrees = np.degrees([body.poses.draw(default_rng(seed)) for seed in range(20)])
+    assert np.abs(degrees[:, index["b_h"] - 1]).max() <= 5.0 + 1e-9
+    swing = degrees[:, index["l_1_co_l"] - 1, 2]
+    assert swing.min() >= -1e-9
+    assert swing.max() <= 10.0 + 1e-9
+    assert np.abs(degrees[:, index["l_1_co_r"] - 1, 2]).max() > 20.0

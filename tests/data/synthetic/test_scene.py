@@ -32,30 +32,14 @@ def render_body() -> RenderBody:
     return RenderBody.open("builtin")
 
 
-def test_poses_stay_inside_joint_limits_and_use_them(render_body: RenderBody) -> None:
-    anatomy = render_body.anatomy
-    poses = np.stack([draw_animal(default_rng(i), anatomy).joint_rot for i in range(60)])
-    low, high = anatomy.joint_limits[1:, :, 0], anatomy.joint_limits[1:, :, 1]
-    assert (poses >= low - 1e-9).all()
-    assert (poses <= high + 1e-9).all()
-    movable = high - low > 0.1
-    assert (np.ptp(poses, axis=0)[movable] > 0.4 * (high - low)[movable]).mean() > 0.8
-
-
-def test_joint_angles_are_as_wide_as_replicants_and_shrink_with_the_range(
-    render_body: RenderBody,
-) -> None:
-    def mean_angle_deg(pose_range: float) -> float:
-        draws = [
-            draw_animal(default_rng(i), render_body.anatomy, pose_range=pose_range)
-            for i in range(60)
-        ]
-        angles = np.linalg.norm(np.stack([draw.joint_rot for draw in draws]), axis=-1)
-        return float(np.degrees(angles).mean())
-
-    assert 23.0 < mean_angle_deg(1.0) < 40.0
-    assert 6.0 < mean_angle_deg(0.4) < 12.0
-    assert mean_angle_deg(0.0) == 0.0
+def test_poses_stay_inside_joint_limits(render_body: RenderBody) -> None:
+    limits = render_body.poses.limits
+    assert limits is not None
+    poses = np.stack(
+        [draw_animal(default_rng(i), render_body.anatomy).joint_rot for i in range(60)]
+    )
+    assert (poses >= limits[1:, :, 0] - 1e-9).all()
+    assert (poses <= limits[1:, :, 1] + 1e-9).all()
 
 
 def test_bone_scales_and_shifts_stay_small(render_body: RenderBody) -> None:

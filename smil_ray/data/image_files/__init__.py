@@ -1,1 +1,0 @@
-"""Encoded pictures: what their headers say, and their pixels."""

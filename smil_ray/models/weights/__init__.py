@@ -1,1 +1,0 @@
-"""Weights of backbones: from packages, hubs, files and runs, and what fits which architecture."""
