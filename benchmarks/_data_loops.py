@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import numpy as np
 import simplejpeg
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.data.image_io import reduction_for
+from smil_ray.data.image_io import decode_rgb, picture_size, read_id_mask, reduction_for
 from smil_ray.data.replicant.coordinates import Window
 from smil_ray.data.replicant.reading import Entry, find_entries, read_samples
 from smil_ray.data.synthetic.samples import SynthOptions
@@ -78,25 +79,42 @@ def write_hull(entry: Entry, folder: Path) -> Path:
     return path
 
 
-def bare_loop(entries: Sequence[Entry], size: int, *, reduced: bool) -> None:
-    """Read, decode, resize and encode pictures; read, decode and resize masks."""
+def bare_loop(entries: Sequence[Entry], size: int, *, same: bool) -> None:
+    """Read, decode, resize and encode pictures; read, decode and resize masks.
+
+    `same`: with the package's decoders, else with OpenCV's at full size.
+    """
     cv2.setNumThreads(1)
     for entry in entries:
         assert entry.image_path is not None
         data = entry.image_path.read_bytes()
-        if reduced:
-            height, width = map(int, simplejpeg.decode_jpeg_header(data)[:2])
-            factor = reduction_for(Window.padded(width, height), size)
-            picture = simplejpeg.decode_jpeg(
-                data, min_height=height // factor, min_width=width // factor
-            )
-        else:
-            picture = decoded(data)
+        picture = reduced(data, size) if same else decoded(data)
         small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
         cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 95])
         if entry.mask_path is not None:
-            mask = decoded(entry.mask_path.read_bytes())
+            data = entry.mask_path.read_bytes()
+            mask = read_id_mask(data) if same else decoded(data)
             cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def decode_only(entries: Sequence[Entry], size: int) -> None:
+    """Read and decode pictures and masks with the package's decoders, and nothing else."""
+    for entry in entries:
+        assert entry.image_path is not None
+        reduced(entry.image_path.read_bytes(), size)
+        if entry.mask_path is not None:
+            read_id_mask(entry.mask_path.read_bytes())
+
+
+def reduced(data: bytes, size: int) -> np.ndarray:
+    """Return a JPEG at the reduced scale that a picture of `size` px needs."""
+    window = Window.padded(*picture_size(data, "picture"))
+    return decode_rgb(data, "picture", reduction=reduction_for(window, size))
+
+
+def loop(entries: list[Entry], size: int, workers: int) -> float:
+    """Return the seconds that the bare loop takes in `workers` processes."""
+    return in_processes(partial(bare_loop, size=size, same=False), entries, workers)
 
 
 def decoded(data: bytes) -> np.ndarray:

@@ -1,12 +1,19 @@
 """A model in words, for a person in front of a terminal."""
 
+from pathlib import Path
+
 import numpy as np
 
 from smil_ray.body.smil_model import SmilModel
 
 
-def describe(model: SmilModel) -> str:
-    """Return counts, optional parts and the tree of joints with their rest places, as text."""
+def describe(model: SmilModel | Path | str) -> str:
+    """Return counts, optional parts and the tree of joints with their rest places, as text.
+
+    Args:
+        model: A model, `builtin` or a model file.
+    """
+    model = SmilModel.open(model)
     source = model.source
     low, high = source.v_template.min(axis=0), source.v_template.max(axis=0)
     extent = " x ".join(f"{size:.3f}" for size in high - low)

@@ -81,9 +81,15 @@ class SmilModel:
         return cls.from_arrays(builtin_insect.build())
 
     @classmethod
-    def open(cls, name_or_path: Path | str) -> "SmilModel":
-        """Return the model of a setting: `builtin` or a file."""
-        return cls.builtin() if str(name_or_path) == "builtin" else cls.load(name_or_path)
+    def open(cls, model: "SmilModel | Path | str") -> "SmilModel":
+        """Return the model of a setting, `builtin` or a file, or the model that is given itself.
+
+        Raises:
+            ModelFileError: The file is missing, damaged, unsafe or inconsistent.
+        """
+        if isinstance(model, SmilModel):
+            return model
+        return cls.builtin() if str(model) == "builtin" else cls.load(model)
 
     @classmethod
     def from_arrays(

@@ -10,7 +10,18 @@ import sys
 from collections.abc import Sequence
 
 from smil_ray import __version__
-from smil_ray.cli import cache, compare, doctor, inspect, model, preprocess, results, runs, synth
+from smil_ray.cli import (
+    cache,
+    compare,
+    doctor,
+    inspect,
+    model,
+    preprocess,
+    results,
+    runs,
+    synth,
+    weights,
+)
 from smil_ray.cli.exit import exit_code
 
 MODULES = (
@@ -20,6 +31,7 @@ MODULES = (
     cache,
     inspect,
     model,
+    weights,
     results,
     compare,
     runs,

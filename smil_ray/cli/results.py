@@ -115,7 +115,8 @@ def _predict(arguments: argparse.Namespace) -> int:
             progress=update,
         )
     total = len(report.done) + len(report.failed)
-    console.print(f"{len(report.done)} of {total} done; results in {arguments.out}")
+    things = "images" if total == len(paths) else "animals"
+    console.print(f"{len(report.done)} of {total} {things} done; results in {arguments.out}")
     for note in report.notes:
         console.print(f"note: {note}", markup=False)
     for path, reason in report.failed.items():

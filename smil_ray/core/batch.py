@@ -207,42 +207,6 @@ def batch_of_labels(
     )
 
 
-def to_xy(sample: Sample, reference_frame: str = "camera") -> tuple[dict, dict]:
-    """Return the seed's `(x, y)` dictionaries of one sample.
-
-    `x["input_image_data"]` is (H, W, 3) float32 RGB in [0, 1]; `y["joint_angles"]` is
-    (N_JOINTS, 3) with the root's row zero; labels the data set lacks are left out of `y`.
-    """
-    batch = collate([sample], reference_frame)
-    mask = sample.mask
-    x = {
-        "input_image": sample.name,
-        "input_image_data": sample.image.astype(np.float32) / 255.0,
-        "input_image_mask": None if mask is None else mask.astype(np.float32) / 255.0,
-    }
-    target = batch.target
-    root_row = np.zeros((1, 3), dtype=np.float32)
-    every = {
-        "joint_angles": ("joint_rot", np.concatenate([root_row, target.joint_rot[0].numpy()])),
-        "shape_betas": ("betas", target.betas[0].numpy()),
-        "root_loc": ("trans", target.trans[0].numpy()),
-        "root_rot": ("global_rot", target.global_rot[0].numpy()),
-        "cam_fov": ("camera", float(target.fov[0, 0])),
-        "cam_rot": ("camera", target.cam_rot[0].numpy()),
-        "cam_trans": ("camera", target.cam_trans[0].numpy()),
-        "keypoints_2d": ("keypoints_2d", batch.keypoints_2d[0].numpy()),
-        "keypoints_3d": ("keypoints_3d", batch.keypoints_3d[0].numpy()),
-        "keypoint_visibility": (
-            "keypoints_2d",
-            batch.keypoint_visibility[0].numpy().astype(np.float32),
-        ),
-        "scale_weights": ("scale_weights", batch.scale_weights[0].numpy()),
-        "trans_weights": ("trans_weights", batch.trans_weights[0].numpy()),
-    }
-    y = {key: value for key, (label, value) in every.items() if bool(batch.presence[label][0])}
-    return x, y
-
-
 def _presence_in_frame(presence: dict[str, Tensor], frame: str) -> dict[str, Tensor]:
     """Labels in another frame need what the change of frame needs: the camera, and the root."""
     needed = presence["camera"]

@@ -17,8 +17,9 @@ from torch.utils.data import Dataset
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import CropConfig
-from smil_ray.core.batch import LABELS, Sample, to_xy
+from smil_ray.core.batch import LABELS, Sample
 from smil_ray.core.skeleton import Skeleton
+from smil_ray.core.xy import to_xy
 from smil_ray.data.hdf5.store import Hdf5Source
 from smil_ray.data.sample_source import SampleSource
 from smil_ray.errors import ConfigError, DataError
@@ -65,7 +66,7 @@ class SmilDataset:
         cls,
         path: str | Path,
         *,
-        model: SmilModel | None = None,
+        model: SmilModel | str | Path | None = None,
         rotation_representation: str = "6d",
         backbone_name: str | None = None,
         input_size: int | None = None,
@@ -76,8 +77,8 @@ class SmilDataset:
 
         Args:
             path: File or folder; which of the three it is, is found out.
-            model: Body model whose joints the labels must have. Without it a file is taken as
-                it is; a folder, which needs a model, is read with the built-in insect.
+            model: Body model, or its file, whose joints the labels must have. Without it a data
+                file is taken as it is; a folder, which needs one, is read as built-in insects.
             rotation_representation: See the class.
             backbone_name: Gives a folder its image size where `input_size` does not.
             input_size: Size of the images that come out; a file's images are resized to it.
@@ -88,6 +89,7 @@ class SmilDataset:
             DataError: Nothing readable is there, or its joints are not the model's.
         """
         size = input_size or default_input_size(backbone_name)
+        model = None if model is None else SmilModel.open(model)
         source = _open_source(Path(path), model, size, crop)
         if model is not None:
             _check_model(Path(path), source, model)
@@ -102,7 +104,7 @@ class SmilDataset:
         return len(self.names)
 
     def __getitem__(self, index: int) -> tuple[dict, dict]:
-        """Return the seed's `(x, y)` dictionaries, see `core.batch.to_xy`."""
+        """Return the seed's `(x, y)` dictionaries, see `core.xy.to_xy`."""
         return to_xy(self.sample(index), self.reference_frame)
 
     def sample(self, index: int) -> Sample:

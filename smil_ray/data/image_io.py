@@ -1,12 +1,12 @@
-"""Pictures in and out: strict JPEG and PNG decoding, ID masks, square windows. Always RGB.
+"""Pictures in and out: strict decoding, ID masks, square windows. Always RGB.
 
-Decoders usually forgive: OpenCV, Pillow and torchvision return a picture without a word when
-bytes in the middle of a JPEG are damaged. Here libjpeg-turbo's warnings are errors, PNG
-checksums are verified, and a size beyond MAX_PIXELS is refused before anything is decoded.
+JPEG, PNG, TIFF, WebP and BMP are read (`image_files`), with more than 8 bits by their own range; a
+size beyond MAX_PIXELS is refused before anything is decoded. Data sets use pixels as they are
+stored, because labels refer to those; predictions use pictures as a viewer shows them
+(`read_upright`).
 """
 
-import struct
-import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -15,23 +15,61 @@ import simplejpeg
 from jaxtyping import Shaped, UInt8
 
 from smil_ray.data.filters import SampleError
+from smil_ray.data.image_files.decoding import decode, decode_red
+from smil_ray.data.image_files.formats import LOSSLESS, read_header
 from smil_ray.data.replicant.coordinates import Window
 from smil_ray.errors import DataError
 
-MAX_PIXELS = 100_000_000
-_JPEG = b"\xff\xd8\xff"
-_PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_DEPTH = 24  # Place of the bits per channel in the header.
 _MAX_JPEG_REDUCTION = 8
-_ZERO_RUN = 64
-"""Zero bytes in a row that no healthy scan of a JPEG contains, see `_check_zero_run`."""
+_TURNS = {
+    2: lambda rgb: rgb[:, ::-1],
+    3: lambda rgb: rgb[::-1, ::-1],
+    4: lambda rgb: rgb[::-1],
+    5: lambda rgb: rgb.swapaxes(0, 1),
+    6: lambda rgb: np.rot90(rgb, -1),
+    7: lambda rgb: rgb[::-1, ::-1].swapaxes(0, 1),
+    8: lambda rgb: np.rot90(rgb),
+}
+"""EXIF orientation -> what brings the stored pixels upright; 1 is upright."""
+
+
+@dataclass(frozen=True)
+class UprightPicture:
+    """A picture as a viewer shows it.
+
+    Attributes:
+        rgb: Turned as EXIF says.
+        notes: What was done to the stored pixels, in words.
+    """
+
+    rgb: UInt8[np.ndarray, "h w 3"]
+    notes: tuple[str, ...] = ()
+
+
+def read_upright(path: Path) -> UprightPicture:
+    """Return a picture file the way up that viewers show it, which EXIF says.
+
+    Raises:
+        SampleError: Missing, no picture that is read, too large, truncated or damaged.
+    """
+    data = read_bytes(path)
+    header = read_header(data, path.name)
+    decoded = decode(data, path.name, header)
+    rgb, notes = decoded.rgb, []
+    if decoded.levels is not None:
+        low, high = decoded.levels
+        notes.append(f"{header.bits} bits: {low:g} to {high:g} became 0 to 255")
+    if header.orientation in _TURNS:
+        rgb = np.ascontiguousarray(_TURNS[header.orientation](rgb))
+        notes.append(f"turned upright (EXIF orientation {header.orientation})")
+    return UprightPicture(rgb, tuple(notes))
 
 
 def read_rgb(source: Path | bytes, *, size: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
-    """Return a JPEG or PNG as RGB, native size, or padded to a square of `size` pixels.
+    """Return a picture's stored pixels, native size, or padded to a square of `size` pixels.
 
     Raises:
-        SampleError: Missing, not a JPEG or PNG, too large, truncated or damaged.
+        SampleError: Missing, no picture that is read, too large, truncated or damaged.
     """
     data, name = _with_name(source)
     if size is None:
@@ -43,24 +81,12 @@ def read_rgb(source: Path | bytes, *, size: int | None = None) -> UInt8[np.ndarr
 
 
 def decode_rgb(data: bytes, name: str, *, reduction: int = 1) -> UInt8[np.ndarray, "h w 3"]:
-    """Return encoded bytes as RGB; a JPEG at 1/`reduction` (1, 2, 4, 8) of its size.
+    """Return the stored pixels of encoded bytes; a JPEG at 1/`reduction` (1, 2, 4, 8) of its size.
 
     Raises:
-        SampleError: Not a JPEG or PNG, too large, truncated or damaged; `name` is named.
+        SampleError: No picture that is read, too large, truncated or damaged; `name` is named.
     """
-    picture_size(data, name)
-    if data.startswith(_PNG):
-        return _decode_png(data, name)
-    try:
-        _check_zero_run(data, name)
-        height, width = 0, 0
-        if reduction > 1:
-            width, height = (-(-side // reduction) for side in picture_size(data, name))
-        return simplejpeg.decode_jpeg(
-            data, colorspace="RGB", min_height=height, min_width=width, strict=True
-        )
-    except ValueError as error:
-        raise SampleError("image_damaged", f"{name}: damaged JPEG ({error})") from None
+    return decode(data, name, read_header(data, name), reduction).rgb
 
 
 def encode_jpeg(rgb: UInt8[np.ndarray, "h w 3"], quality: int = 95) -> bytes:
@@ -100,17 +126,22 @@ def read_id_mask(source: Path | bytes) -> UInt8[np.ndarray, "h w"]:
     """Return replicAnt's subject ids, 0 = background: the red channel, or a grey picture.
 
     Raises:
-        SampleError: Missing, not a PNG, too large, truncated or damaged (`mask_unreadable`).
+        SampleError: Missing, not a lossless format of 8 bits, too large, truncated or damaged
+            (`mask_unreadable`).
     """
     try:
         data, name = _with_name(source)
-        picture_size(data, name)
-        if not data.startswith(_PNG):
-            raise SampleError("mask_unreadable", f"{name}: ID mask", expected="a PNG file")
-        pixels = _decode_png(data, name)
+        header = read_header(data, name)
+        if header.format not in LOSSLESS or header.bits > 8:
+            raise SampleError(
+                "mask_unreadable",
+                f"{name}: ID mask",
+                expected=f"{' or '.join(LOSSLESS)} of 8 bits",
+                found=f"{header.format} of {header.bits} bits",
+            )
+        return decode_red(data, name, header)
     except SampleError as error:
         raise SampleError("mask_unreadable", str(error)) from None
-    return cv2.extractChannel(pixels, 0)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -128,32 +159,13 @@ def read_bytes(path: Path) -> bytes:
 
 
 def picture_size(data: bytes, name: str) -> tuple[int, int]:
-    """Return (width, height) out of the header, without decoding.
+    """Return (width, height) of the stored pixels, without decoding.
 
     Raises:
-        SampleError: Not a JPEG or PNG, or more than MAX_PIXELS.
+        SampleError: No picture that is read, or more than `image_files.formats.MAX_PIXELS`.
     """
-    if data.startswith(_PNG) and len(data) >= 33:
-        width, height = struct.unpack(">II", data[16:24])
-    elif data.startswith(_JPEG):
-        try:
-            header = simplejpeg.decode_jpeg_header(data, strict=True)
-        except ValueError as error:
-            raise SampleError("image_damaged", f"{name}: damaged JPEG header ({error})") from None
-        height, width = int(header[0]), int(header[1])
-    else:
-        found = "an empty file" if not data else f"bytes {data[:4].hex(' ')}"
-        raise SampleError(
-            "image_unreadable", f"{name}: picture", expected="JPEG or PNG", found=found
-        )
-    if not 0 < width * height <= MAX_PIXELS:
-        raise SampleError(
-            "image_unreadable",
-            f"{name}: picture",
-            expected=f"1 to {MAX_PIXELS} pixels",
-            found=f"{width} x {height}",
-        )
-    return width, height
+    header = read_header(data, name)
+    return header.width, header.height
 
 
 def reduction_for(window: Window, size: int | None) -> int:
@@ -209,69 +221,13 @@ def cut(
 def _shrink(picture: np.ndarray, factor: int) -> np.ndarray:
     """Average blocks of factor x factor pixels; the picture is padded to whole blocks."""
     height, width = picture.shape[:2]
-    picture = cv2.copyMakeBorder(
-        picture, 0, -height % factor, 0, -width % factor, cv2.BORDER_REPLICATE
-    )
+    if height % factor or width % factor:
+        picture = cv2.copyMakeBorder(
+            picture, 0, -height % factor, 0, -width % factor, cv2.BORDER_REPLICATE
+        )
     target = (picture.shape[1] // factor, picture.shape[0] // factor)
     return cv2.resize(picture, target, interpolation=cv2.INTER_AREA)
 
 
 def _with_name(source: Path | bytes) -> tuple[bytes, str]:
     return (source, "picture") if isinstance(source, bytes) else (read_bytes(source), source.name)
-
-
-def _decode_png(data: bytes, name: str) -> np.ndarray:
-    """Decode 8 bits per channel to RGB, after every chunk's checksum was verified."""
-    depth = data[_PNG_DEPTH]
-    if depth > 8:
-        raise SampleError("image_unreadable", f"{name}: PNG", expected="8 bits", found=depth)
-    position, kind = len(_PNG), b""
-    while kind != b"IEND":
-        header = data[position : position + 8]
-        length, kind = struct.unpack(">I4s", header) if len(header) == 8 else (0, b"")
-        body = data[position + 4 : position + 8 + length]
-        checksum = data[position + 8 + length : position + 12 + length]
-        if len(checksum) < 4:
-            raise SampleError("image_damaged", f"{name}: truncated PNG")
-        if zlib.crc32(body) != int.from_bytes(checksum, "big"):
-            raise SampleError("image_damaged", f"{name}: damaged PNG (checksum of {kind!r})")
-        position += 12 + length
-    try:
-        # To RGB takes half the time of IMREAD_UNCHANGED, which does not turn pictures either.
-        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        pixels = None
-    if pixels is None:
-        raise SampleError("image_damaged", f"{name}: PNG cannot be decoded")
-    return pixels
-
-
-def _check_zero_run(data: bytes, name: str) -> None:
-    """Refuse a long run of zero bytes in a scan whose Huffman codes cannot produce one.
-
-    libjpeg reads a hole of zeros as blocks, and sees nothing wrong when as many blocks were lost.
-    But the all-zero code belongs to a table's first symbol: unless that is `end of block` in
-    every AC table (flat areas, optimised tables), each block of zeros has 63 equal coefficients,
-    which no encoder writes. Progressive and non-interleaved files are left to libjpeg.
-    """
-    start = data.find(b"\xff\xda")
-    if data.find(bytes(_ZERO_RUN), max(start, 0)) >= 0 and not _may_hold_zeros(data, start):
-        raise SampleError("image_damaged", f"{name}: damaged JPEG (a hole of zero bytes)")
-
-
-def _may_hold_zeros(data: bytes, scan: int) -> bool:
-    position, first_symbols, components = 2, [], 0
-    while position + 4 <= scan:
-        marker, length = struct.unpack(">HH", data[position : position + 4])
-        body = data[position + 4 : position + 2 + length]
-        if marker in (0xFFC0, 0xFFC1) and len(body) > 5:
-            components = body[5]
-        elif marker == 0xFFC4:
-            while len(body) > 17:
-                if body[0] >> 4 == 1:
-                    first_symbols.append(body[17])
-                body = body[17 + sum(body[1:17]) :]
-        position += 2 + length
-    interleaved = components > 0 and data[scan + 4 : scan + 5] == bytes([components])
-    return not interleaved or all(symbol == 0 for symbol in first_symbols)

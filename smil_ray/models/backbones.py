@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from smil_ray.config import BackboneConfig
 from smil_ray.errors import ConfigError
-from smil_ray.models.backbone_weights import create_model
 from smil_ray.models.features import BackboneSpec, Features, MapSpec
 from smil_ray.models.freezing import TrainableParts
+from smil_ray.models.weights.create import create_model
 
 _SEED_INPUT_SIZE = {"resnet50": 512, "resnet101": 512, "resnet152": 512}
 """The seed document trains ResNets at 512 px, where an ant's legs are still some pixels wide; timm

@@ -38,7 +38,7 @@ class _Facts:
 
 def examine_in_parallel(
     folder: Path | str,
-    model: SmilModel,
+    model: SmilModel | str | Path,
     *,
     num_workers: int | None = None,
     address: str | None = "local",
@@ -49,7 +49,7 @@ def examine_in_parallel(
 
     Args:
         folder: A replicAnt data set; on a cluster in a folder that all nodes share.
-        model: The body model that the labels shall fit.
+        model: The body model that the labels shall fit, or its file.
         num_workers: Tasks at a time; 1 works in this process, without Ray; None takes as many
             as this process may use cores, or 1 where that is quicker.
         address: Ray cluster; `local` starts one for this job.
@@ -59,6 +59,7 @@ def examine_in_parallel(
     Raises:
         DataError: There is no annotated picture.
     """
+    body = SmilModel.open(model)
 
     def in_parallel(function: Examine, entries: Sequence[Entry]) -> Iterator[EntryReport]:
         few = len(entries) < MIN_FOR_RAY
@@ -67,10 +68,10 @@ def examine_in_parallel(
             yield from map(function, entries)
             return
         with start_ray(address, num_cpus=workers if address in ("local", None) else None):
-            yield from _map(model, entries, workers)
+            yield from _map(body, entries, workers)
 
     folder = Path(folder).absolute()  # Workers have another working directory.
-    return examine(folder, model, map_function=in_parallel, progress=progress, limit=limit)
+    return examine(folder, body, map_function=in_parallel, progress=progress, limit=limit)
 
 
 def _map(model: SmilModel, entries: Sequence[Entry], workers: int) -> Iterator[EntryReport]:

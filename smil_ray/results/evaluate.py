@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -34,13 +35,15 @@ BASELINE_SAMPLES = 5000
 
 
 def evaluate(
-    loaded: LoadedRegressor,
+    loaded: LoadedRegressor | str | Path,
     dataset: SmilDataset,
     *,
     split: str = "test",
     batch_size: int = 16,
 ) -> Evaluation:
     """Return the figures of a checkpoint and of two baselines on one split of a data set.
+
+    `loaded` may be a run or checkpoint folder.
 
     The split is made as in training, from the checkpoint's own configuration, so that `test` holds
     samples that the network never saw. Baselines learn from the training split; one that needs
@@ -49,6 +52,7 @@ def evaluate(
     Raises:
         DataError: The split is unknown or empty.
     """
+    loaded = LoadedRegressor.open(loaded)
     indices = held_out_indices(loaded, dataset, split)
     frame = loaded.config.model.reference_frame
     training = batches(dataset, _training_indices(loaded, dataset, split), frame, batch_size)

@@ -6,6 +6,7 @@ It says whether a data set and a body model belong together before a network is 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -56,7 +57,7 @@ class GroundTruthCheck:
 
 def check_ground_truth(
     dataset: SmilDataset,
-    model: SmilModel,
+    model: SmilModel | str | Path,
     indices: Sequence[int],
     *,
     test_3d: bool = True,
@@ -67,7 +68,7 @@ def check_ground_truth(
 
     Args:
         dataset: Samples with rotations and cameras.
-        model: The body model that the labels refer to.
+        model: The body model that the labels refer to, or its file.
         indices: Which samples.
         test_3d: Whether 3D joints must be within `tolerance_3d` for a sample to pass.
         tolerance_3d: Model units (Unreal centimetres / 10).
@@ -77,6 +78,7 @@ def check_ground_truth(
         DataError: A sample has no pose, so there is nothing to test, or the index is out of range.
     """
     config = config or Config()
+    model = SmilModel.open(model)
     objective = Objective(model, config.loss, config.body, config.model)
     outside = [index for index in indices if not 0 <= index < len(dataset)]
     if outside:

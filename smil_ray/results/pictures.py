@@ -126,9 +126,10 @@ def best_median_worst(errors: Sequence[float], each: int = 2) -> list[int]:
 
 
 def draw_model_views(
-    model: SmilModel, vertices: Tensor | None = None, *, edge: int = 480
+    model: SmilModel | str | Path, vertices: Tensor | None = None, *, edge: int = 480
 ) -> np.ndarray:
     """Return a body model from four sides, rest pose by default, uint8 RGB."""
+    model = SmilModel.open(model)
     points = (model.v_template if vertices is None else vertices).numpy().astype(np.float64)
     centre = (points.max(axis=0) + points.min(axis=0)) / 2
     radius = float(np.linalg.norm(points - centre, axis=1).max())
@@ -144,8 +145,9 @@ def draw_model_views(
     return contact_sheet(images, 2, list(VIEWS), cell=edge)
 
 
-def write_model_sheet(model: SmilModel, folder: Path) -> list[Path]:
+def write_model_sheet(model: SmilModel | str | Path, folder: Path) -> list[Path]:
     """Write NAME.png (four views) and NAME.obj (rest pose) of a body model into `folder`."""
+    model = SmilModel.open(model)
     folder.mkdir(parents=True, exist_ok=True)
     picture = folder / f"{model.name}.png"
     write_png(picture, draw_model_views(model))

@@ -18,7 +18,7 @@ from smil_ray.training.checkpoint.loading import LoadedRegressor
 
 
 def write_prediction_sheet(
-    loaded: LoadedRegressor,
+    loaded: LoadedRegressor | str | Path,
     dataset: SmilDataset,
     path: Path,
     *,
@@ -28,9 +28,12 @@ def write_prediction_sheet(
 ) -> Path:
     """Write one picture with `each` best, median and worst samples of a split, by 2D error.
 
+    `loaded` may be a run or checkpoint folder.
+
     Raises:
         DataError: The split is empty.
     """
+    loaded = LoadedRegressor.open(loaded)
     frame = loaded.config.model.reference_frame
     indices = held_out_indices(loaded, dataset, split)
     predict = network(loaded)

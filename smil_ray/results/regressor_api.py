@@ -47,7 +47,7 @@ class SMILImageRegressor:
         device: `cpu`, `cuda`, ...
         data_batch: A sample's `x` dictionary or a list of them; gives the size of renderings.
         batch_size: Kept for callers; batches of any size are accepted.
-        shape_family: Body model: `builtin` or a .pkl/.npz file.
+        shape_family: Body model: `builtin`, a .pkl/.npz file or a `SmilModel`.
         backbone_name: Any timm backbone.
         head_type: `mlp` or `transformer_decoder`.
         rotation_representation: `6d` or `axis_angle`.
@@ -65,7 +65,7 @@ class SMILImageRegressor:
         device: str = "cpu",
         data_batch: Mapping[str, Any] | list[Mapping[str, Any]] | None = None,
         batch_size: int = 1,
-        shape_family: str | Path = SHAPE_FAMILY,
+        shape_family: SmilModel | str | Path = SHAPE_FAMILY,
         backbone_name: str = "vit_large_patch16_224",
         head_type: Literal["mlp", "transformer_decoder"] = "transformer_decoder",
         rotation_representation: Literal["6d", "axis_angle"] = "6d",
@@ -80,7 +80,7 @@ class SMILImageRegressor:
             statistics=UNTRAINED,
             basis=ScaleBasis(body.scaledirs, body.transdirs),
         )
-        config = Config(model=model_config, body=BodyConfig(model=str(shape_family)))
+        config = Config(model=model_config, body=BodyConfig(model=_name(shape_family)))
         self._assemble(regressor, body, config, device, _render_size(data_batch))
         self.batch_size = batch_size
 
@@ -215,6 +215,10 @@ class SMILImageRegressor:
             faces.cpu().numpy(),
             camera.intrinsics[0].detach().cpu().numpy(),
         )
+
+
+def _name(model: SmilModel | str | Path) -> str:
+    return model.name if isinstance(model, SmilModel) else str(model)
 
 
 def _model_config(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from smil_ray.core.batch import LABELS, Sample, collate, to_xy
+from smil_ray.core.batch import LABELS, Sample, collate
 from smil_ray.core.frames import change_frame, points_in_camera, points_in_frame
 from smil_ray.core.params import SmilParams
 
@@ -129,28 +129,6 @@ def test_missing_masks_are_zero_and_absent():
     assert not batch.mask[1].any()
     assert batch.presence["mask"].tolist() == [True, False]
     assert collate([bare]).mask is None
-
-
-def test_to_xy_has_the_seeds_keys_and_the_roots_row_zero():
-    x, y = to_xy(sample())
-    assert x["input_image_data"].shape == (8, 8, 3)
-    assert x["input_image_data"].max() <= 1.0
-    assert x["input_image_mask"].shape == (8, 8)
-    assert y["joint_angles"].shape == (N, 3)
-    assert not y["joint_angles"][0].any()
-    assert np.allclose(y["joint_angles"][1:], sample().joint_rot)
-    assert y["keypoint_visibility"].tolist() == [1, 1, 0, 1]
-    assert y["cam_fov"] == 30.0
-
-
-def test_to_xy_leaves_absent_labels_out():
-    bare = without(without(sample(), "betas"), "global_rot")
-    _, y = to_xy(bare, "camera")
-    assert {"shape_betas", "root_rot"}.isdisjoint(y)
-    assert "root_loc" in y
-    _, y = to_xy(bare, "root")
-    assert {"cam_rot", "root_loc", "keypoints_3d"}.isdisjoint(y)
-    assert "keypoints_2d" in y
 
 
 def test_batch_moves_as_a_whole():

@@ -52,6 +52,18 @@ def without_labels(batch, row):
     )
 
 
+def looked(params):
+    """The parameters with heat maps, as of a head that looks at each joint."""
+    count, joints = params.batch_size, params.joint_rot.shape[1] + 1
+    generator = torch.Generator().manual_seed(7)
+    return replace(
+        params,
+        keypoint_xy=torch.rand(count, joints, 2, generator=generator),
+        keypoint_scale=torch.ones(count, joints),
+        keypoint_logits=torch.randn(count, joints, 4, 4, generator=generator),
+    )
+
+
 def only(params, batch, row):
     keep = slice(row, row + 1)
     values = {
@@ -80,7 +92,7 @@ def test_batch_mean_divides_by_the_batch_size():
 def test_sample_without_labels_adds_nothing(name, normalise, frame, insect, make_truth, perturb):
     params, batch = make_truth(count=2, frame=frame)
     objective = build(insect, frame, normalise=normalise)
-    leaves = perturb(params, 0.1)
+    leaves = perturb(looked(params), 0.1)
     inputs = objective.inputs(leaves, without_labels(batch, 0), (name,))
     value = LOSS_TERMS[name](inputs)
     alone, its_batch = only(leaves, batch, 1)
@@ -98,7 +110,7 @@ def test_batch_without_the_label_gives_zero_with_a_gradient_of_zero(
     name, insect, make_truth, perturb
 ):
     params, batch = make_truth(count=1)
-    leaves = perturb(params, 0.1)
+    leaves = perturb(looked(params), 0.1)
     value = LOSS_TERMS[name](build(insect).inputs(leaves, without_labels(batch, 0), (name,)))
     assert value.item() == 0.0
     value.backward()
@@ -109,7 +121,7 @@ def test_batch_without_the_label_gives_zero_with_a_gradient_of_zero(
 def test_terms_are_linear_in_the_samples(insect, make_truth, perturb):
     params, batch = make_truth(count=4)
     batch = without_labels(batch, 2)
-    moved = perturb(params, 0.1).detach()
+    moved = perturb(looked(params), 0.1).detach()
     objective = build(insect)
     for name in COMPARING:
         whole = LOSS_TERMS[name](objective.inputs(moved, batch, (name,)))

@@ -6,7 +6,8 @@ import torch
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core import rotations
-from smil_ray.core.batch import Batch, collate, to_xy
+from smil_ray.core.batch import Batch, collate
+from smil_ray.core.xy import to_xy
 from smil_ray.errors import DataError
 from smil_ray.results.target_dicts import batch_from_dict
 from tests.memory_data import make_samples

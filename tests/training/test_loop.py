@@ -1,5 +1,7 @@
 import hashlib
 from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import pytest
 import torch
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.config import Config
+from smil_ray.config import Config, CropConfig
 from smil_ray.errors import ConfigError
 from smil_ray.training.assemble import assemble
 from smil_ray.training.checkpoint.files import load_checkpoint
@@ -247,3 +249,14 @@ def test_loaded_regressor_predicts_what_the_run_validated(
     again = load_regressor(tmp_path / "run" / "checkpoints" / "epoch_0002")
     image = torch.from_numpy(data.samples([0])[0].image).permute(2, 0, 1)[None]
     torch.testing.assert_close(loaded.regressor(image).betas, again.regressor(image).betas)
+
+
+def test_loaded_regressor_says_how_its_pictures_were_cut(
+    train: Train, data: MemoryData, tmp_path: Path
+) -> None:
+    cropped = copy(data)
+    cropped.crop = CropConfig(mode="bbox", margin=(0.1, 0.3))
+    train(tiny_config(train={"epochs": 1}), source=cropped)
+    loaded = load_regressor(tmp_path / "run" / "checkpoints" / "epoch_0001")
+    assert loaded.crop == cropped.crop
+    assert replace(loaded, meta={}).crop == CropConfig()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Sample
 from smil_ray.data import image_io
 from smil_ray.data.doctor._pictures import (
@@ -24,7 +25,9 @@ from smil_ray.data.doctor._pictures import (
 from smil_ray.data.doctor.findings import KINDS, EntryReport, Finding
 from smil_ray.data.doctor.report import DoctorReport
 from smil_ray.data.filters import SampleError
+from smil_ray.data.image_files.formats import read_header
 from smil_ray.data.replicant.annotations import read_frame
+from smil_ray.data.replicant.files import pictures_without_annotation
 from smil_ray.data.replicant.labels import BodyFacts
 from smil_ray.data.replicant.reading import Entry, ReadOptions, find_entries, read_samples
 
@@ -35,7 +38,7 @@ Progress = Callable[[int, int], None]
 
 def examine(
     folder: Path | str,
-    model: BodyFacts,
+    model: BodyFacts | str | Path,
     *,
     map_function: MapFunction = map,
     progress: Progress | None = None,
@@ -45,7 +48,7 @@ def examine(
 
     Args:
         folder: A replicAnt data set, nested folders included.
-        model: The body model that the labels shall fit.
+        model: The body model that the labels shall fit, or its file.
         map_function: Runs the examination of single entries, in order; `map` by default.
         progress: Called with (done, total) after each entry.
         limit: Examine only the first entries.
@@ -53,6 +56,8 @@ def examine(
     Raises:
         DataError: There is no annotated picture.
     """
+    if isinstance(model, (str, Path)):
+        model = SmilModel.open(model)
     entries = find_entries(folder)[:limit]
     reports: list[EntryReport] = []
     for report in map_function(partial(examine_entry, model=model), entries):
@@ -65,6 +70,11 @@ def examine(
         for kind, message in report.findings
     ]
     findings += _repeated(reports) + _swapped(entries, reports, model)
+    findings += [
+        Finding("not_annotated", name, f"{name}: no JSON file beside it")
+        for name in pictures_without_annotation(folder)
+        if limit is None
+    ]
     return DoctorReport.build(Path(folder), KINDS, reports, findings)
 
 
@@ -77,6 +87,7 @@ def examine_entry(entry: Entry, model: BodyFacts) -> EntryReport:
         return EntryReport(entry.name, _all_errors(entry, error), *hashes)
     findings = [(note.partition(":")[0], f"{entry.name}: {note}") for note in result.notes]
     findings += [(error.reason, str(error)) for error in result.rejected]
+    findings += _stored_pixels(entry)
     if entry.mask_path is None:
         findings.append(("no_mask", f"{entry.json_path.name}: no ID mask beside it"))
     for sample, covered in zip(result.samples, result.coverage, strict=True):
@@ -102,6 +113,20 @@ def examine_entry(entry: Entry, model: BodyFacts) -> EntryReport:
         fov=tuple(sample.fov for sample in result.samples),
         edge_score=score,
     )
+
+
+def _stored_pixels(entry: Entry) -> list[tuple[str, str]]:
+    """Return what a person may not expect of a readable picture's pixels."""
+    if entry.image_path is None:
+        return []
+    name = entry.image_path.name
+    header = read_header(image_io.read_bytes(entry.image_path), name)
+    found = []
+    if header.orientation != 1:
+        found.append(("exif_orientation", f"{name}: EXIF orientation {header.orientation}"))
+    if header.bits > 8:
+        found.append(("deep_pixels", f"{name}: {header.bits} bits"))
+    return found
 
 
 def _all_errors(entry: Entry, first: SampleError) -> tuple[tuple[str, str], ...]:

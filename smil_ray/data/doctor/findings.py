@@ -34,6 +34,12 @@ KINDS: dict[str, Kind] = {
     "no_mask": Kind("warning", "there is no ID mask: no silhouette, visibility from the frame"),
     "empty_mask": Kind("warning", "the ID mask does not show the subject"),
     "faint_picture": Kind("warning", "the picture is all but even where the subject is"),
+    "exif_orientation": Kind(
+        "warning",
+        "EXIF lets viewers turn the picture; its pixels are used as they are stored",
+    ),
+    "deep_pixels": Kind("warning", "more than 8 bits a channel are scaled by their own range"),
+    "not_annotated": Kind("warning", "a picture without an annotation is left out"),
     "image_disagrees": Kind("warning", "the picture shows no edges where the mask has them"),
 }
 """Every kind of finding, its severity and its sentence."""

@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from smil_ray.core.git_lfs import refuse_lfs_pointer
 from smil_ray.data.hdf5 import schema
 from smil_ray.data.hdf5._trial import DAMAGED, check_readable
 from smil_ray.data.hdf5.schema import FIRST_CHECKED_VERSION
@@ -34,6 +35,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     """
     if not path.is_file():
         raise DataError(f"{path}", expected="an HDF5 file", found="no such file")
+    refuse_lfs_pointer(path, DataError)
     try:
         if not _is_checked(path):
             check_readable(path)

@@ -78,7 +78,8 @@ class Scene:
         if self.ids is None:
             return None
         number = int(subject_id) if subject_id.isdecimal() else 1
-        mask = (self.ids == number).view(np.uint8) * np.uint8(255)
+        mask = (self.ids == number).view(np.uint8)
+        np.negative(mask, out=mask)  # In 8 bits, -1 is 255.
         if dilation > 0:
             side = 2 * dilation + 1
             mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))

@@ -7,6 +7,7 @@ there but not a finite number of sensible size is an error.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import orjson
 from jaxtyping import Float
 
+from smil_ray.core.git_lfs import REMEDY, is_lfs_pointer
 from smil_ray.data.filters import SampleError
 
 MARKER = b'"iterationData"'
@@ -95,6 +97,8 @@ def load_json(path: Path) -> Any:
         json.loads(data)
     except (ValueError, RecursionError):
         found = "an empty file" if not data.strip() else message
+        if is_lfs_pointer(data):
+            found = f"a Git LFS pointer in place of the file; {REMEDY}"
         raise SampleError("json_unreadable", f"{path.name}: not JSON", found=found) from None
     raise SampleError("non_finite", f"{path.name}: contains NaN or Infinity")
 
@@ -154,9 +158,8 @@ def _subject(subject_id: str, fields: Any, where: str) -> RawSubject:
     joints = fields.get("keypoints")
     if not joints:
         raise SampleError("subject_missing", f"{where}: no keypoints")
-    if not isinstance(joints, Mapping) or not all(
-        isinstance(joint, Mapping) for joint in joints.values()
-    ):
+    # JSON objects are dictionaries, which are recognised ten times as fast as any `Mapping`.
+    if not isinstance(joints, dict) or not all(isinstance(j, dict) for j in joints.values()):
         raise _wrong_form(f"{where}: keypoints", "an object of objects", joints)
     local = _column(joints, "quaternion", 4, where)
     missing = np.isnan(local).any(axis=1)
@@ -190,16 +193,20 @@ def _column(joints: Mapping[str, Mapping], key: str, width: int, where: str) -> 
     """Return (n_joints, width) values of one key; rows of joints without the key are NaN."""
     axes = _AXES[:width]
     given = [name for name, joint in joints.items() if key in joint]
+    if not given:
+        return np.full((len(joints), width), np.nan)
+    coordinates_of = itemgetter(*axes)
+    try:
+        values = [coordinates_of(joints[name][key]) for name in given]
+    except (KeyError, TypeError):
+        raise _wrong_form(
+            f"{where}: {key} of a joint", f"an object with {', '.join(axes)}", "another form"
+        ) from None
+    numbers = _numbers(values, f"{where}: {key}", given)
+    if len(given) == len(joints):
+        return numbers
     rows = np.full((len(joints), width), np.nan)
-    if given:
-        try:
-            values = [[joints[name][key][axis] for axis in axes] for name in given]
-        except (KeyError, TypeError):
-            raise _wrong_form(
-                f"{where}: {key} of a joint", f"an object with {', '.join(axes)}", "another form"
-            ) from None
-        mask = np.array([key in joint for joint in joints.values()])
-        rows[mask] = _numbers(values, f"{where}: {key}", given)
+    rows[[key in joint for joint in joints.values()]] = numbers
     return rows
 
 

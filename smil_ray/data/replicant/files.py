@@ -5,11 +5,15 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from smil_ray.data.image_files.formats import IMAGE_SUFFIXES, LOSSLESS, SUFFIXES
 from smil_ray.data.replicant.annotations import MARKER
 from smil_ray.errors import DataError
 
-_IMAGE_SUFFIXES = (".JPG", ".jpg", ".jpeg", ".JPEG", ".png", ".PNG")
-_MASK_SUFFIXES = (".png", ".PNG")
+_IMAGE_SUFFIXES = tuple(case for s in IMAGE_SUFFIXES for case in (s.upper(), s))
+_MASK_SUFFIXES = tuple(
+    case for kind in LOSSLESS for s in SUFFIXES[kind] for case in (s, s.upper())
+)
+_COMPANION = re.compile(r"_(ID|Depth|NormalWA)(_CAM\d+)?$")
 _CAMERA = re.compile(r"(?P<frame>.+)_CAM(?P<camera>\d+)$")
 _HEAD_BYTES = 4096
 
@@ -72,6 +76,23 @@ def find_entries(folder: Path | str) -> list[Entry]:
             first = before.duplicate_of or before.json_path
             entries[index] = replace(entries[index], duplicate_of=first)
     return entries
+
+
+def pictures_without_annotation(folder: Path | str) -> list[str]:
+    """Return the pictures below `folder` that no annotation is about, by path, sorted.
+
+    Masks, depth and normal maps belong to the picture that they are named after.
+    """
+    root, found = Path(folder), []
+    for place, _, files in os.walk(root):
+        names = set(files)
+        for name in files:
+            stem, suffix = os.path.splitext(name)  # noqa: PTH122 - thousands of names
+            if suffix.lower() in IMAGE_SUFFIXES and not _COMPANION.search(stem):
+                annotations = (stem + ending for ending in (".json", ".JSON", ".Json"))
+                if not any(annotation in names for annotation in annotations):
+                    found.append(printable((Path(place) / name).relative_to(root)))
+    return sorted(found)
 
 
 def _entry(root: Path, here: Path, filename: str, names: set[str]) -> Entry | None:

@@ -76,7 +76,7 @@ class TrainOptions:
 def run_training(
     config: Config | None = None,
     *,
-    model: SmilModel | None = None,
+    model: SmilModel | str | Path | None = None,
     address: str | None = None,
     execution: Execution = "ray_train",
     resume: str | Path | None = None,
@@ -89,7 +89,7 @@ def run_training(
 
     Args:
         config: The configuration; None is allowed with `resume`.
-        model: The body model; None opens `config.body.model`.
+        model: The body model, or its file; None opens `config.body.model`.
         address: Ray cluster, see `orchestration.cluster`; None uses this process's Ray or a
             local one.
         execution: As a Ray Train run (workers, GPUs, restarts after failures), or in this
@@ -109,7 +109,8 @@ def run_training(
         run, config = _new_run(config, run_dir, options)
     else:
         run, config = _old_run(config, resume)
-    job = TrainingJob(run.path, config, model, options.open_data)
+    body = None if model is None else SmilModel.open(model)
+    job = TrainingJob(run.path, config, body, options.open_data)
     try:
         with progress_line(options.display) as display:
             if execution == "inline":

@@ -98,6 +98,12 @@ def _parser(description: str | None, config: Path, samples: int) -> argparse.Arg
         metavar="SWEEP",
         help="go on with an interrupted sweep; without a folder, with the newest one",
     )
+    add(
+        "--repair-journal",
+        action="store_true",
+        help="with --resume: set damaged lines of the sweep's journal aside and go on with the "
+        "others; trials whose start is lost are run again",
+    )
     add("--samples", type=int, default=samples, help="size of the embedded data set")
     return parser
 
@@ -109,6 +115,8 @@ def _tune(arguments: argparse.Namespace) -> int:
     from smil_ray.orchestration.tune.search.space import base_config
 
     resume = _resumed(arguments)
+    if arguments.repair_journal:
+        _repair_journal(resume, console)
     sweep = read_sweep(arguments, resume)
     base = base_config(sweep, arguments.set)
     check_sweep(sweep, base)
@@ -141,6 +149,20 @@ def _tune(arguments: argparse.Namespace) -> int:
     if outcome.leaderboard.interrupted:
         return 130
     return 0 if outcome.best is not None else 1
+
+
+def _repair_journal(sweep: Path | None, console: Console) -> None:
+    from smil_ray.orchestration.tune.journal import Journal
+    from smil_ray.tracking.run_dir import RunDir
+
+    if sweep is None:
+        raise ConfigError("--repair-journal", remedy="say which sweep: --resume SWEEP")
+    with RunDir.open(sweep).lock():
+        problems = Journal(sweep).repair()
+    for problem in problems:
+        console.print(escape(f"journal, set aside: {problem}"))
+    if not problems:
+        console.print("journal: nothing is damaged")
 
 
 def read_sweep(arguments: argparse.Namespace, resume: Path | None) -> SweepConfig:

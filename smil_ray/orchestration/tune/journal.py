@@ -8,8 +8,10 @@ One JSON line per event, written only by the driver and synced to the disk befor
     {"event": "spent", "seconds", "device_seconds"}   time of the search since the last such line
 """
 
+import itertools
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
@@ -17,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from smil_ray.errors import DataError
+from smil_ray.orchestration.tune._journal_lines import Line, read_lines
 from smil_ray.results.ranking.records import TrialRecord
+from smil_ray.tracking.run_dir import write_atomic
 
 JOURNAL_FILE = "journal.jsonl"
 ENDED = ("finished", "stopped", "failed")
@@ -50,20 +54,40 @@ class Journal:
         """Yield the events in their order, all or of one kind.
 
         Raises:
-            DataError: A line other than the last one is damaged.
+            DataError: A line other than a half-written last one is damaged.
         """
-        if not self.path.is_file():
-            return
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        for number, line in enumerate(lines, start=1):
-            try:
-                event = json.loads(line)
-            except ValueError as error:
-                if number == len(lines):
-                    return
-                raise DataError(f"{self.path}, line {number} is damaged: {error}") from error
-            if kind is None or event.get("event") == kind:
-                yield event
+        for line in self._lines():
+            if line.event is None:
+                raise DataError(
+                    f"{self.path}, line {line.number} is damaged: {line.problem}",
+                    remedy="go on without what is damaged by --resume SWEEP --repair-journal",
+                )
+            if kind is None or line.event["event"] == kind:
+                yield line.event
+
+    def repair(self) -> list[str]:
+        """Set damaged lines aside, so that what is whole can be gone on with.
+
+        The journal as it was stays beside it (`journal.damaged_N.jsonl`). A trial whose start is
+        damaged is forgotten and run again; one whose end is damaged goes on from its checkpoint.
+
+        Returns:
+            What was wrong with each line that is gone.
+        """
+        lines = self._lines()
+        damaged = [line for line in lines if line.event is None]
+        if not damaged:
+            return []
+        numbers = itertools.count(1)
+        names = (self.path.with_name(f"{self.path.stem}.damaged_{n}.jsonl") for n in numbers)
+        aside = next(name for name in names if not name.exists())
+        shutil.copyfile(self.path, aside)
+        whole = b"".join(line.raw + b"\n" for line in lines if line.event is not None)
+        write_atomic(self.path, whole.decode("utf-8"))
+        return [f"line {line.number}: {line.problem}" for line in damaged]
+
+    def _lines(self) -> list[Line]:
+        return read_lines(self.path.read_bytes()) if self.path.is_file() else []
 
     def records(self) -> dict[str, TrialRecord]:
         """Return what is known of every trial that ever started, by name, in starting order."""

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from smil_ray.config import Config
 from smil_ray.config.reading import to_yaml
+from smil_ray.core.git_lfs import refuse_lfs_pointer
 from smil_ray.errors import CheckpointError
 from smil_ray.training.checkpoint.frozen_weights import FrozenWeights, split
 
@@ -116,6 +117,7 @@ def load_checkpoint(path: str | Path, *, with_state: bool = True) -> Checkpoint:
     try:
         parts = [WEIGHTS, *([FROZEN] if FROZEN in meta["sha256"] else [])]
         for name in (*parts, CONFIG, *((STATE,) if with_state else ())):
+            refuse_lfs_pointer(path / name, CheckpointError)
             if _hash(path / name) != meta["sha256"][name]:
                 raise CheckpointError(
                     f"Checkpoint file {path / name} is damaged: its checksum differs",
@@ -138,6 +140,7 @@ def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def read_meta(path: Path) -> dict[str, Any]:
     """Return meta.json of a checkpoint folder; see `load_checkpoint` for the errors."""
+    refuse_lfs_pointer(path / META, CheckpointError)
     try:
         meta = json.loads((path / META).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -149,7 +152,26 @@ def read_meta(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"Checkpoint file {path / META} cannot be read: {error}") from error
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise CheckpointError(f"{path / META}", expected=f'"format": {FORMAT}')
+    _check_meta(path / META, meta)
     return meta
+
+
+def _check_meta(path: Path, meta: dict[str, Any]) -> None:
+    """Refuse a description without what every reader of checkpoints relies on."""
+    for key, kind in {"step": int, "epoch": int, "sha256": dict}.items():
+        if not isinstance(meta.get(key), kind) or isinstance(meta[key], bool):
+            raise CheckpointError(
+                f"Checkpoint file {path} is damaged: {key!r}",
+                expected="a mapping" if kind is dict else "a whole number",
+                found=repr(meta[key]) if key in meta else "nothing",
+            )
+    value = meta.get("select_value")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise CheckpointError(
+            f"Checkpoint file {path} is damaged: 'select_value'",
+            expected="a number or null",
+            found=repr(value),
+        )
 
 
 def _replace_folder(source: Path, target: Path) -> None:

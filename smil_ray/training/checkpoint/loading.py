@@ -45,6 +45,11 @@ class LoadedRegressor:
     meta: dict[str, Any]
     model: SmilModel
 
+    @classmethod
+    def open(cls, run: "LoadedRegressor | str | Path") -> "LoadedRegressor":
+        """Return what `load_regressor` does of a folder, or what is loaded already itself."""
+        return run if isinstance(run, LoadedRegressor) else load_regressor(run)
+
     @property
     def input_size(self) -> int:
         """Side of the network's square input in pixels."""
@@ -79,14 +84,18 @@ def find_checkpoint(path: str | Path) -> Path:
 
 
 def load_regressor(
-    path: str | Path, *, device: torch.device | str = "cpu", model: SmilModel | None = None
+    path: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    model: SmilModel | str | Path | None = None,
 ) -> LoadedRegressor:
     """Return the network of a checkpoint folder or of a run folder (its best checkpoint).
 
     Args:
         path: Checkpoint or run folder.
         device: Where the network goes.
-        model: The body model it was trained with; None opens the one that its configuration names.
+        model: The body model it was trained with, or its file; None opens the one that its
+            configuration names.
 
     Raises:
         CheckpointError: It is missing or damaged, or the body model has changed since.
@@ -97,7 +106,8 @@ def load_regressor(
     backbone = config.model.backbone.model_copy(update={"weights": "none"})
     settings = config.model.model_copy(update={"backbone": backbone})
     try:
-        model = _open_model(config, meta, model)
+        body = None if model is None else SmilModel.open(model)
+        model = _open_model(config, meta, body)
         regressor = build_regressor(
             settings,
             n_joints=meta["n_joints"],

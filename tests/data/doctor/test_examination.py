@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import orjson
 import pytest
+from PIL import Image
 
 from smil_ray.data.doctor.examination import examine
 from smil_ray.data.doctor.report import DoctorReport
@@ -236,3 +237,30 @@ def test_what_nobody_foresaw_is_named_and_the_rest_is_examined(folder, monkeypat
     assert report.names("unexpected") == (BAD,)
     assert "ZeroDivisionError" in report.table()
     assert len(report.good_names) == 3
+
+
+def test_turned_and_deep_pictures_and_those_without_annotation_are_reported(folder: Path) -> None:
+    turned = Image.open(folder / "d_00.JPG")
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(folder / "d_00.JPG", exif=exif)
+    grey = np.asarray(Image.open(folder / "d_01.JPG").convert("L"))
+    (folder / "d_01.JPG").unlink()
+    cv2.imwrite(str(folder / "d_01.tif"), grey.astype(np.uint16) * 12 + 300)
+    (folder / "more").mkdir()
+    cv2.imwrite(str(folder / "more" / "lonely.webp"), grey)
+    report = examine(folder, BODY)
+    assert report.names("exif_orientation") == ("d_00",)
+    assert report.names("deep_pixels") == ("d_01",)
+    assert report.names("not_annotated") == ("more/lonely.webp",)
+    assert report.good_names == ("d_00", "d_01", "d_02", "d_03")
+    stored = read_samples(find_entries(folder)[0], BODY).samples[0].image
+    assert np.abs(stored.astype(int) - np.asarray(turned)).mean() < 25
+
+
+def test_git_lfs_pointer_in_place_of_a_picture_is_named(folder: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n"
+    (folder / f"{BAD}.JPG").write_text(pointer)
+    report = examine(folder, BODY)
+    assert report.names("image_unreadable") == (BAD,)
+    assert "Git LFS pointer" in report.table()

@@ -52,6 +52,47 @@ def test_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
         journal.records()
 
 
+DAMAGES = {
+    b"\xe9": "byte 13 is not UTF-8",
+    b'{"event": "sta': "not JSON",
+    b"[1, 2]": "no event",
+    b'{"event": "end", "trial": "a"}': "'end' with nothing as 'status'",
+    b'{"event": "start", "trial": 7}': "'start' with 7 as 'trial'",
+    b'{"event": "end", "trial": "lost", "status": "failed"}': "the start of lost is missing",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=DAMAGES.values())
+def test_damage_names_its_line_and_is_set_aside_when_that_is_wanted(
+    tmp_path: Path, damage: bytes
+) -> None:
+    journal = Journal(tmp_path)
+    write_trial(journal, "a")
+    write_trial(journal, "b", index=1)
+    lines = journal.path.read_bytes().splitlines()
+    bad = lines[2][:12] + damage + lines[2][12:] if damage == b"\xe9" else damage
+    lines[2:2] = [bad]
+    damaged = b"\n".join(lines) + b"\n"
+    journal.path.write_bytes(damaged)
+    with pytest.raises(DataError, match=rf"line 3 is damaged: {DAMAGES[damage]}.*--repair-j"):
+        Journal(tmp_path).records()
+    (problem,) = Journal(tmp_path).repair()
+    assert problem.startswith(f"line 3: {DAMAGES[damage]}")
+    assert list(Journal(tmp_path).records()) == ["a", "b"]
+    assert (tmp_path / "journal.damaged_1.jsonl").read_bytes() == damaged
+    assert Journal(tmp_path).repair() == []
+
+
+def test_trial_whose_start_is_damaged_is_forgotten(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    write_trial(journal, "a")
+    write_trial(journal, "b", index=1)
+    lines = journal.path.read_bytes().splitlines()
+    journal.path.write_bytes(b"\n".join([lines[0], lines[1], b"\xff", lines[3]]) + b"\n")
+    assert len(Journal(tmp_path).repair()) == 2
+    assert list(Journal(tmp_path).records()) == ["a"]
+
+
 def test_rungs_hold_each_trial_once(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     for value in (2.0, 2.0, 3.0):

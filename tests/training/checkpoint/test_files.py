@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from smil_ray.config import Config
-from smil_ray.errors import CheckpointError
+from smil_ray.errors import CheckpointError, ConfigError
+from smil_ray.models.weights.create import create_model
 from smil_ray.training.checkpoint import files as checkpoint_files
 from smil_ray.training.checkpoint.files import (
     FROZEN,
@@ -167,6 +168,50 @@ def test_index_that_finds_the_disk_full_is_one_sentence_and_checkpoints_stay(
     assert found.path.name == "epoch_0001"
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("step", None), ("step", "7"), ("epoch", None), ("sha256", 3), ("select_value", "low")],
+)
+def test_checkpoint_whose_description_lacks_something_is_passed_over_and_named(
+    tmp_path: Path, key: str, value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(tmp_path, 1, 1.0)
+    path = save(tmp_path, 2, 0.5) / "meta.json"
+    meta = json.loads(path.read_text()) | {key: value}
+    path.write_text(json.dumps({name: kept for name, kept in meta.items() if kept is not None}))
+    for find in (load_newest, lambda folder: best_entry(folder, "min"), last_entry):
+        found = find(tmp_path)
+        assert found is not None
+        assert found.path.name == "epoch_0001"
+    assert f"meta.json is damaged: '{key}'" in caplog.text
+    prune(tmp_path, "min", 1)
+    with pytest.raises(CheckpointError, match=f"epoch_0002.*'{key}'"):
+        load_checkpoint(path.parent)
+
+
+@pytest.mark.parametrize("content", ['{"last": "epoch_0001"}', "[]", "\xff", ""])
+def test_folder_with_a_damaged_index_is_read_by_its_checkpoints(
+    tmp_path: Path, content: str
+) -> None:
+    for epoch, value in ((1, 1.0), (2, 0.5), (3, 2.0)):
+        save(tmp_path, epoch, value)
+    (tmp_path / "index.json").write_bytes(content.encode("latin1"))
+    best, last = best_entry(tmp_path, "min"), last_entry(tmp_path)
+    assert best is not None
+    assert last is not None
+    assert (best.path.name, last.path.name) == ("epoch_0002", "epoch_0003")
+    prune(tmp_path, "min", 1)
+    assert json.loads((tmp_path / "index.json").read_text())["best"] == "epoch_0002"
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "meta.json"])
+def test_checkpoint_of_git_lfs_pointers_is_named(tmp_path: Path, name: str) -> None:
+    path = save(tmp_path, 1) / name
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(CheckpointError, match=rf"{name}: a Git LFS pointer.*git lfs pull"):
+        load_checkpoint(path.parent)
+
+
 def save_frozen(folder: Path, epoch: int, frozen: FrozenWeights) -> Path:
     return save_checkpoint(
         folder / f"epoch_{epoch:04d}",
@@ -207,3 +252,36 @@ def test_frozen_backbone_that_is_damaged_is_named(tmp_path: Path) -> None:
     (path / FROZEN).write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match=FROZEN):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize("always_frozen", [False, True])
+def test_run_folder_is_accepted_as_weights_of_a_backbone(
+    tmp_path: Path, always_frozen: bool
+) -> None:
+    state = create_model("test_resnet").state_dict()
+    weights = {f"backbone.model.{key}": value for key, value in state.items()}
+    weights["head.w"] = torch.zeros(3)
+    folder = tmp_path / "run" / "checkpoints"
+    for epoch, value in ((1, 2.0), (2, 1.0), (3, 3.0)):
+        bias = {"backbone.model.conv1.0.weight": state["conv1.0.weight"] + epoch}
+        save_checkpoint(
+            folder / f"epoch_{epoch:04d}",
+            weights=weights | bias,
+            state={},
+            config=Config(),
+            meta={"step": epoch, "epoch": epoch, "select_value": value},
+            frozen=FrozenWeights() if always_frozen else None,
+        )
+    prune(folder, "min", 3)
+    of_run = create_model("test_resnet", weights=str(tmp_path / "run")).state_dict()
+    of_checkpoint = create_model("test_resnet", weights=str(folder / "epoch_0003")).state_dict()
+    assert torch.equal(of_run["conv1.0.weight"], state["conv1.0.weight"] + 2)
+    assert torch.equal(of_checkpoint["conv1.0.weight"], state["conv1.0.weight"] + 3)
+    assert torch.equal(of_run["layer1.0.bn1.weight"], state["layer1.0.bn1.weight"])
+
+
+def test_damaged_checkpoint_is_refused_as_weights_of_a_backbone(tmp_path: Path) -> None:
+    path = save(tmp_path / "checkpoints", 1)
+    (path / "model.safetensors").write_bytes(b"x" * 100)
+    with pytest.raises(ConfigError, match="checksum differs"):
+        create_model("test_resnet", weights=str(path))

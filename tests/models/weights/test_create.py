@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 
 from smil_ray.config import BackboneConfig
 from smil_ray.errors import ConfigError
-from smil_ray.models.backbone_weights import create_model, read_state_dict
 from smil_ray.models.backbones import build_backbone
+from smil_ray.models.weights.create import create_model
 
 
 @pytest.fixture
@@ -50,6 +50,14 @@ def test_file_for_another_image_size_has_its_positions_resized(state, tmp_path):
     assert backbone.model.state_dict()["pos_embed"].shape[1] == 14 * 14 + 1
 
 
+def test_message_says_what_was_taken_off(state, tmp_path, caplog):
+    path = tmp_path / "weights.pth"
+    torch.save({"teacher": {f"backbone.{key}": value for key, value in state.items()}}, path)
+    model = create_model("test_vit", weights=str(path))
+    assert torch.equal(model.state_dict()["norm.weight"], state["norm.weight"])
+    assert "took off 'teacher', 'backbone.' to find test_vit" in caplog.text
+
+
 def test_missing_file_is_refused():
     with pytest.raises(ConfigError, match="does not exist"):
         create_model("test_vit", weights="nowhere.safetensors")
@@ -60,7 +68,7 @@ def test_damaged_file_is_refused(name, tmp_path):
     path = tmp_path / name
     path.write_bytes(b"not weights at all")
     with pytest.raises(ConfigError, match="cannot be read as weights"):
-        read_state_dict(path)
+        create_model("test_vit", weights=str(path))
 
 
 def test_pickled_code_is_not_run(tmp_path):
@@ -71,7 +79,7 @@ def test_pickled_code_is_not_run(tmp_path):
     path = tmp_path / "evil.pth"
     torch.save({"state_dict": Evil()}, path, pickle_module=pickle)
     with pytest.raises(ConfigError, match="cannot be read as weights"):
-        read_state_dict(path)
+        create_model("test_vit", weights=str(path))
     assert not (tmp_path / "ran").exists()
 
 
@@ -79,13 +87,15 @@ def test_file_without_tensors_is_refused(tmp_path):
     path = tmp_path / "empty.pth"
     torch.save([1, 2], path)
     with pytest.raises(ConfigError, match="no state_dict"):
-        read_state_dict(path)
+        create_model("test_vit", weights=str(path))
 
 
 def test_file_with_a_weight_missing_is_refused(state, tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file({key: value for key, value in state.items() if "blocks.1" not in key}, path)
-    with pytest.raises(ConfigError, match=r"Missing key.*blocks\.1"):
+    with pytest.raises(
+        ConfigError, match=r"missing: blocks\.1\.\S+, blocks\.1\.\S+, blocks\.1\.\S+ and 9 more"
+    ):
         create_model("test_vit", weights=str(path))
 
 
@@ -124,7 +134,7 @@ def test_pretrained_offline_fails_at_once_and_says_what_to_do(monkeypatch):
 
 def test_pretrained_with_hanging_network_fails_within_seconds(monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("smil_ray.models.backbone_weights._CONNECT_SECONDS", 0.05)
+    monkeypatch.setattr("smil_ray.models.weights.hub.CONNECT_SECONDS", 0.05)
     monkeypatch.setattr(socket, "create_connection", _hang)
     start = time.monotonic()
     with pytest.raises(ConfigError, match="cannot be reached"):

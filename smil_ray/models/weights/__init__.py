@@ -1,0 +1,1 @@
+"""Weights of backbones: from packages, hubs, files and runs, and what fits which architecture."""
