@@ -115,7 +115,7 @@ class Evaluation:
         has_difference = bool(self.differences.get(MEAN_POSE))
         table.add_column("metric")
         headings = [*self.columns, *([f"difference to {MEAN_POSE}"] if has_difference else [])]
-        for heading in ("N", *headings, f"{self.network} better by"):
+        for heading in ("N", *headings, f"against {MEAN_POSE}"):
             table.add_column(heading, justify="right")
         for key in self.figures:
             cells = [gap.join(self.cell(name, key)) for name in self.columns]

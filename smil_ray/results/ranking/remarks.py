@@ -10,7 +10,7 @@ from pathlib import Path
 
 from smil_ray.results.evaluation.captions import SHOWN, digits, is_better
 from smil_ray.results.ranking.bootstrap import paired_difference
-from smil_ray.results.ranking.leaderboard import Leaderboard, RankedConfig
+from smil_ray.results.ranking.leaderboard import Leaderboard, RankedConfig, best_record
 from smil_ray.results.ranking.records import is_number
 from smil_ray.results.ranking.sample_errors import SampleErrors, groups_of, mean_of_repeats
 
@@ -33,7 +33,7 @@ def winner_remarks(board: Leaderboard, folder: Path | None = None) -> list[str]:
     ranked = board.ranked
     if not ranked:
         return []
-    return [*_mean_pose_remarks(ranked), *_best_remarks(board, ranked, folder)]
+    return [*_mean_pose_remarks(board, ranked), *_best_remarks(board, ranked, folder)]
 
 
 def mean_figure(config: RankedConfig, figure: str) -> float | None:
@@ -48,7 +48,7 @@ def _known(ranked: Sequence[RankedConfig], figure: str) -> list[tuple[RankedConf
     return [(config, value) for config, value in pairs if value is not None]
 
 
-def _mean_pose_remarks(ranked: Sequence[RankedConfig]) -> list[str]:
+def _mean_pose_remarks(board: Leaderboard, ranked: Sequence[RankedConfig]) -> list[str]:
     """Say so where nobody, or not the winner, beats the mean pose in PA-MPJPE."""
     known = _known(ranked, RATIO)
     if not known:
@@ -56,16 +56,16 @@ def _mean_pose_remarks(ranked: Sequence[RankedConfig]) -> list[str]:
     best, ratio = min(known, key=lambda pair: pair[1])
     if ratio >= 1.0:
         return [
-            f"No trial beats the mean pose in PA-MPJPE on the validation samples: the lowest, of "
-            f"{_name(best)}, is {digits(ratio)} times the mean pose's. Networks that only place "
-            "and turn the animal are ranked here. Train longer, on more samples, or from "
+            "No trial beats the mean pose in PA-MPJPE on the validation samples: the lowest, of "
+            f"{_name(board, best)}, is {digits(ratio)} times the mean pose's. Networks that only "
+            "place and turn the animal are ranked here. Train longer, on more samples, or from "
             "pretrained weights."
         ]
     winner = mean_figure(ranked[0], RATIO)
     if winner is not None and winner >= 1.0:
         return [
-            f"The winner {_name(ranked[0])} does not beat the mean pose in PA-MPJPE "
-            f"({digits(winner)} times its error); {_name(best)} does ({digits(ratio)})."
+            f"The winner {_name(board, ranked[0])} does not beat the mean pose in PA-MPJPE "
+            f"({digits(winner)} times its error); {_name(board, best)} does ({digits(ratio)})."
         ]
     return []
 
@@ -85,13 +85,13 @@ def _best_remarks(
             continue
         unit = SHOWN[figure.removeprefix("val/")].partition("[")[2].rstrip("]")
         said.append(
-            f"By {name} not the winner {_name(winner)} but {_name(best)} is best: "
+            f"By {name} not the winner {_name(board, winner)} but {_name(board, best)} is best: "
             f"{digits(value)} against {digits(own)} {unit}"
             f"{_chance(winner, best, figure, folder)}. {_why(board, winner, best, figure)}"
         )
     if agreed:
-        best_by = " and by ".join(agreed)
-        said.insert(0, f"The winner {_name(winner)} is the best of its trials by {best_by}.")
+        name, best_by = _name(board, winner), " and by ".join(agreed)
+        said.insert(0, f"The winner {name} is the best of its trials by {best_by}.")
     return said
 
 
@@ -125,5 +125,6 @@ def _chance(winner: RankedConfig, best: RankedConfig, figure: str, folder: Path 
     )
 
 
-def _name(config: RankedConfig) -> str:
-    return config.records[0].name
+def _name(board: Leaderboard, config: RankedConfig) -> str:
+    """Return the name that tables show: that of the best repeat."""
+    return best_record(config.records, board.mode).name

@@ -1,9 +1,10 @@
 """The report's leaderboard: its lines, what they say, and how sure the differences are."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from smil_ray.results.evaluation.captions import digits, is_better
 from smil_ray.results.ranking.bootstrap import Interval, bootstrap_mean, paired_difference
 from smil_ray.results.ranking.leaderboard import (
     Leaderboard,
@@ -12,13 +13,32 @@ from smil_ray.results.ranking.leaderboard import (
     format_duration,
     format_value,
 )
+from smil_ray.results.ranking.remarks import mean_figure
 from smil_ray.results.ranking.sample_errors import SampleErrors, groups_of, mean_of_repeats
 from smil_ray.results.report._plots import colour_of
+
+BESIDE = {
+    "val/pa_mpjpe_pct_bl": ("PA-MPJPE [% bl]", "val/pa_mpjpe_of_mean_pose"),
+    "val/rot_deg_joint": ("joint rot. [deg]", "val/rot_joint_of_mean_pose"),
+    "val/rot_deg_global": ("root rot. [deg]", ""),
+}
+"""Figures shown beside the ranking's, their headings, and what is 1 for the mean pose."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Another figure of a configuration; `is_worse`: it does not beat the mean pose."""
+
+    text: str
+    is_worse: bool
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the leaderboard; `difference` is to the winner, on the same samples."""
+    """One line of the leaderboard; `difference` is to the winner, on the same samples.
+
+    `is_ahead` says that it is better than the winner there, whatever the ranking says.
+    """
 
     place: int
     trial: str
@@ -31,7 +51,9 @@ class Row:
     cost: str
     difference: str
     is_distinct: bool | None
+    is_ahead: bool = False
     on_front: bool = False
+    beside: tuple[Beside, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,12 +101,31 @@ def make_rows(
 ) -> list[Row]:
     """Return the lines of the leaderboard, best first."""
     front = {record.index for record in board.front}
+    beside = beside_figures(board)
     rows = []
     for place, config in enumerate(board.ranked):
         uncertainty = sure.get(config.index)
         difference = None if uncertainty is None else uncertainty.difference
-        rows.append(_row(board, config, names, place, difference, config.index in front))
+        row = _row(board, config, names, place, difference)
+        others = tuple(_beside(config, figure) for figure in beside)
+        rows.append(replace(row, on_front=config.index in front, beside=others))
     return rows
+
+
+def beside_figures(board: Leaderboard) -> list[str]:
+    """Return the figures of BESIDE that the ranking is not by and that all its trials have."""
+    return [
+        figure
+        for figure in BESIDE
+        if figure != board.metric
+        and board.ranked
+        and all(mean_figure(config, figure) is not None for config in board.ranked)
+    ]
+
+
+def _beside(config: RankedConfig, figure: str) -> Beside:
+    ratio = mean_figure(config, BESIDE[figure][1])
+    return Beside(digits(mean_figure(config, figure)), ratio is not None and ratio >= 1.0)
 
 
 def _row(
@@ -93,13 +134,13 @@ def _row(
     names: Mapping[str, str],
     place: int,
     difference: Interval | None,
-    on_front: bool,
 ) -> Row:
     best = best_record(config.records, board.mode)
     spread = "" if config.spread is None else f" ± {config.spread:.2g}"
-    text, is_distinct = "", None
+    text, is_distinct, is_ahead = "", None, False
     if difference is not None:
         is_distinct = difference.excludes_zero
+        is_ahead = is_distinct and is_better(board.metric, difference.mean, 0.0)
         text = f"{difference.mean:+.3g} [{difference.low:+.3g}, {difference.high:+.3g}]"
     return Row(
         place=place + 1,
@@ -117,7 +158,7 @@ def _row(
         cost=f"{config.device_hours:.3g}",
         difference=text,
         is_distinct=is_distinct,
-        on_front=on_front,
+        is_ahead=is_ahead,
     )
 
 
@@ -130,11 +171,32 @@ def summary(rows: Sequence[Row], caption: str) -> str:
     text = f"{first.trial}{settings} is in the first place with {caption} {first.metric}."
     judged = [row for row in rows[1:] if row.is_distinct is not None]
     alike = [row.trial for row in judged if not row.is_distinct]
+    ahead = [row.trial for row in judged if row.is_ahead]
+    if ahead:
+        text += f" On single validation samples {', '.join(ahead)} is better than it."
     if alike:
         text += f" On the validation samples {', '.join(alike)} cannot be told apart from it."
-    elif judged:
-        text += " It is better than each other one that was compared, by more than chance."
+    elif judged and not ahead:
+        text += (
+            " On the validation samples it is better than each other one that was compared, by "
+            "more than chance."
+        )
     return text
+
+
+def seeds_remark(ranked: Sequence[RankedConfig]) -> str:
+    """Return a warning where the winner's lead is smaller than the spread between seeds."""
+    if len(ranked) < 2:
+        return ""
+    first, second = ranked[:2]
+    spreads = [config.spread for config in (first, second) if config.spread is not None]
+    lead = abs(second.metric - first.metric)
+    if not spreads or lead >= max(spreads):
+        return ""
+    return (
+        f"Its lead of {digits(lead)} over the second is smaller than the standard deviation "
+        f"between seeds ({digits(max(spreads))}): other seeds may turn the order."
+    )
 
 
 def numbers(board: Leaderboard) -> list[tuple[str, str]]:

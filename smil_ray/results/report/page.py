@@ -24,7 +24,16 @@ from smil_ray.results.report import _plots as plots
 from smil_ray.results.report._bars import importance_plot, seeds_plot
 from smil_ray.results.report._evaluation import joint_errors, winner_figures, winner_pictures
 from smil_ray.results.report._plots import Curve
-from smil_ray.results.report._rows import Uncertainty, make_rows, numbers, summary, uncertainties
+from smil_ray.results.report._rows import (
+    BESIDE,
+    Uncertainty,
+    beside_figures,
+    make_rows,
+    numbers,
+    seeds_remark,
+    summary,
+    uncertainties,
+)
 from smil_ray.tracking.run_dir import write_atomic
 from smil_ray.tracking.sync.metrics import read_metrics
 
@@ -93,7 +102,12 @@ def _content(folder: Path, board: Leaderboard) -> dict[str, Any]:
         "lower": [_lower(board, config, keys) for config in board.lower_levels],
         "failed": [(r, [format_value(r.labels.get(key)) for key in keys]) for r in board.failed],
         "summary": summary(rows, caption),
-        "remarks": winner_remarks(board, folder),
+        "remarks": [
+            *filter(None, [seeds_remark(board.ranked)]),
+            *winner_remarks(board, folder),
+        ],
+        "beside": [BESIDE[figure][0] for figure in beside_figures(board)],
+        "seeds_each": max((len(config.records) for config in board.ranked), default=1),
         "numbers": numbers(board),
         **_drawings(folder, board, names, caption, sure),
         "joints": joint_errors(folder, board),

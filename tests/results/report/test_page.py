@@ -4,6 +4,8 @@ import html
 import json
 import re
 import shlex
+import statistics
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,11 @@ import numpy as np
 import pytest
 
 from smil_ray.errors import DataError
-from smil_ray.results.ranking.leaderboard import SAMPLE_ERRORS_FILE, Leaderboard
+from smil_ray.results.ranking.leaderboard import SAMPLE_ERRORS_FILE, Leaderboard, RankedConfig
 from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.results.report._axes import Axis
 from smil_ray.results.report._plots import Curve, pareto_front
+from smil_ray.results.report._rows import seeds_remark
 from smil_ray.results.report.page import write_report
 
 METRIC = "val/pa_mpjpe_pct_bl"
@@ -104,6 +107,48 @@ def test_report_says_which_ones_cannot_be_told_apart(sweep: Path) -> None:
     page = write_report(sweep).read_text()
     assert page.count("not distinguishable") == 1
     assert "On the validation samples trial_001 cannot be told apart from it." in page
+
+
+def test_report_says_which_one_is_better_on_single_samples(sweep: Path) -> None:
+    write_errors(sweep, 2, -2.0)
+    page = write_report(sweep).read_text()
+    assert "On single validation samples trial_002 is better than it." in page
+    assert "better than each other one" not in page
+
+
+def test_report_shows_what_networks_read_beside_the_ranking(sweep: Path) -> None:
+    board = Leaderboard.load(sweep)
+    trials = tuple(
+        replace(
+            record,
+            metrics={
+                "val/rot_deg_joint": 30.0 + record.index,
+                "val/rot_joint_of_mean_pose": 0.98 + 0.01 * record.index,
+            },
+        )
+        for record in board.trials
+    )
+    page = write_report(sweep, board=replace(board, trials=trials)).read_text()
+    assert '<th class="number">joint rot. [deg]</th>' in page
+    assert '<td class="number">31.0</td>' in page
+    assert '<td class="number worse">32.0</td>' in page
+    assert "root rot." not in page
+
+
+def test_lead_smaller_than_the_spread_of_seeds_is_warned_of() -> None:
+    def config(index: int, *metrics: float) -> RankedConfig:
+        records = tuple(
+            TrialRecord(name=f"t{index}", index=index, repeat=repeat, metric=metric)
+            for repeat, metric in enumerate(metrics)
+        )
+        spread = statistics.stdev(metrics) if len(metrics) > 1 else None
+        return RankedConfig(index, statistics.fmean(metrics), spread, records)
+
+    near = seeds_remark([config(0, 0.8, 1.0), config(1, 0.9, 1.0)])
+    assert "Its lead of 0.0500 over the second is smaller" in near
+    assert seeds_remark([config(0, 0.8, 0.81), config(1, 0.9, 1.0)]) == ""
+    assert seeds_remark([config(0, 0.8), config(1, 0.81)]) == ""
+    assert seeds_remark([config(0, 0.8, 1.0)]) == ""
 
 
 def test_report_shows_winner_baselines_and_commands(sweep: Path) -> None:
