@@ -1,6 +1,7 @@
 """Commands about the body model: convert-model, show-model, check-ground-truth."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -20,6 +21,13 @@ def add_commands(commands: Commands) -> None:
     )
     convert.add_argument("source", type=Path, metavar="IN.pkl")
     convert.add_argument("target", type=Path, metavar="OUT.npz")
+    convert.add_argument(
+        "--body-chain",
+        metavar="A,B,...",
+        help="joints along the trunk, end to end, whose length is 100 %% in percentages of body "
+        "length; joints between those named may be left out (default: as the model says, or by "
+        "the joints' names)",
+    )
 
     show = add_command(
         commands,
@@ -66,10 +74,14 @@ def _convert_model(arguments: argparse.Namespace) -> int:
     from smil_ray.body.model_file.reading import read_model_file, write_npz
 
     model = read_model_file(arguments.source)
+    if arguments.body_chain is not None:
+        chain = tuple(name.strip() for name in arguments.body_chain.split(","))
+        model = replace(model, skeleton=replace(model.skeleton, named_chain=chain))
     write_npz(model, arguments.target)
-    Console().print(
-        f"{arguments.target}: {len(model.skeleton.joint_names)} joints, safe to share and load"
-    )
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    joints = len(model.skeleton.joint_names)
+    console.print(f"{arguments.target}: {joints} joints, safe to share and load")
+    console.print(f"100 % of body length: {model.skeleton.describe_chain()}")
     return 0
 
 
@@ -79,7 +91,7 @@ def _show_model(arguments: argparse.Namespace) -> int:
     from smil_ray.results.pictures import write_model_sheet
 
     model = SmilModel.open(arguments.model)
-    console = Console()
+    console = Console(soft_wrap=True)
     console.print(describe(model), highlight=False, markup=False)
     if arguments.out is not None:
         for path in write_model_sheet(model, arguments.out):

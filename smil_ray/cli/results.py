@@ -102,12 +102,12 @@ def _predict(arguments: argparse.Namespace) -> int:
     boxes = read_boxes(Path(box)) if box not in (None, "auto", "none") else box
     camera = _camera(arguments)
     loaded = load_regressor(arguments.checkpoint)
-    paths = find_images(arguments.images)
+    images = find_images(arguments.images)
     console = Console()
     with progress_bar("predicting", console) as update:
         report = predict_images(
             loaded,
-            paths,
+            images.paths,
             arguments.out,
             boxes=boxes,
             camera=camera,
@@ -115,9 +115,9 @@ def _predict(arguments: argparse.Namespace) -> int:
             progress=update,
         )
     total = len(report.done) + len(report.failed)
-    things = "images" if total == len(paths) else "animals"
+    things = "images" if total == len(images.paths) else "animals"
     console.print(f"{len(report.done)} of {total} {things} done; results in {arguments.out}")
-    for note in report.notes:
+    for note in (*report.notes, *images.notes()):
         console.print(f"note: {note}", markup=False)
     for path, reason in report.failed.items():
         console.print(f"failed: {path}: {reason}", markup=False)

@@ -150,9 +150,9 @@ class HeadLayout:
         return sum(self.widths.values())
 
     def split(self, raw: Float[Tensor, "batch total"]) -> dict[str, Tensor]:
-        """Return the groups of a raw output."""
+        """Return the groups of a raw output; no betas are a group of width 0."""
         parts = raw.split(list(self.widths.values()), dim=-1)
-        return dict(zip(self.widths, parts, strict=True))
+        return {"betas": raw[:, :0], **dict(zip(self.widths, parts, strict=True))}
 
 
 def log_scales_from_weights(

@@ -101,9 +101,13 @@ class Skeleton:
         return max((p for p in paths if trunk.issuperset(p)), key=len, default=(0,))
 
     def describe_chain(self) -> str:
-        """Return the joints of the body chain by name, and whether the model named them."""
+        """Return the joints of the body chain by name, and how they were found."""
         names = " - ".join(self.joint_names[joint] for joint in self.body_chain)
-        return names if self.named_chain else f"{names} (by the joints' names)"
+        if self.named_chain:
+            return names
+        if len(trunk_joints(self.joint_names)) == self.n_joints:
+            return f"{names} (the longest path; the joints' names do not tell the trunk)"
+        return f"{names} (by the joints' names)"
 
     @cached_property
     def mirror(self) -> tuple[int, ...]:

@@ -31,6 +31,8 @@ _TURNS = {
     8: lambda rgb: np.rot90(rgb),
 }
 """EXIF orientation -> what brings the stored pixels upright; 1 is upright."""
+TURNED = "turned upright"
+"""How the note begins that a picture was turned."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def read_upright(path: Path) -> UprightPicture:
         notes.append(f"{header.bits} bits: {low:g} to {high:g} became 0 to 255")
     if header.orientation in _TURNS:
         rgb = np.ascontiguousarray(_TURNS[header.orientation](rgb))
-        notes.append(f"turned upright (EXIF orientation {header.orientation})")
+        notes.append(f"{TURNED} (EXIF orientation {header.orientation})")
     return UprightPicture(rgb, tuple(notes))
 
 

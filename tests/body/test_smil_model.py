@@ -242,3 +242,15 @@ def test_saved_model_is_read_back_equal(small: SmilModel, tmp_path: Path) -> Non
     again = SmilModel.load(small.save(tmp_path / "small.npz"))
     assert again.content_hash == small.content_hash
     assert again.name == small.name
+
+
+def test_model_of_one_shape_poses_as_a_model_with_zero_betas_does() -> None:
+    arrays = small_arrays(posedirs=True)
+    rigid = replace(arrays, shapedirs=np.zeros((8, 3, 0)), scaledirs=None, transdirs=None)
+    model, shaped = (SmilModel.from_arrays(a, dtype=torch.float64) for a in (rigid, arrays))
+    assert model.n_betas == 0
+    params = some_params(model)
+    zero = replace(params, betas=torch.zeros(3, 2, dtype=torch.float64))
+    found, expected = model.pose(params), shaped.pose(zero)
+    torch.testing.assert_close(found.joints, expected.joints)
+    torch.testing.assert_close(found.skin(), expected.skin())

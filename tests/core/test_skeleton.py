@@ -76,6 +76,7 @@ def test_body_chain_of_a_person_runs_along_the_spine():
 def test_body_chain_of_joints_without_telling_names_is_the_longest_path():
     fork = Skeleton(("joint_00", "joint_01", "joint_02", "joint_03"), (-1, 0, 1, 0))
     assert sorted(fork.body_chain) == [0, 1, 2, 3]
+    assert "(the longest path; the joints' names do not" in fork.describe_chain()
 
 
 def test_body_chain_is_the_one_that_the_model_names_with_what_lies_between():

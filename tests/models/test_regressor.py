@@ -256,3 +256,17 @@ def test_seed_backbone_runs_at_its_own_resolution_with_both_heads(name):
         for weight in regressor.parameters():
             assert weight.grad is not None
             assert weight.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_animal_of_one_shape_has_a_prediction_without_betas(head, images):
+    regressor = build_regressor(
+        ModelConfig(backbone=BackboneConfig(name="test_vit"), head=HeadConfig(type=head)),
+        n_joints=7,
+        n_betas=0,
+        statistics=TargetStatistics(fov_deg=30.0, log_extent=0.5),
+    )
+    params = regressor(images(2))
+    assert params.betas.shape == (2, 0)
+    assert params.joint_rot.shape[1] == 6
+    total(params).backward()

@@ -107,7 +107,7 @@ def regress(
         if used.size:
             # Unlike `sum`, `accumulate` promises the order.
             joint[:] = np.add.accumulate(row[used, None] * values[used])[-1]
-    return joints.reshape(-1, *of_vertices.shape[1:])
+    return joints.reshape(len(regressor), *of_vertices.shape[1:])
 
 
 def checked_arrays(values: Mapping[str, Any]) -> ModelArrays:

@@ -150,9 +150,9 @@ class PredecessorSource:
         labels = self._labels
         finite = {
             name: np.isfinite(labels[name].reshape(len(self.names), -1)).all(axis=1)
-            for name in ("global_rot", "joint_rot", "betas", "trans")
+            for name in ("global_rot", "joint_rot", "trans")
         }
-        for name in ("scale_weights", "trans_weights"):
+        for name in ("betas", "scale_weights", "trans_weights"):
             values = labels[name]
             finite[name] = np.isfinite(values).all(axis=1) & (values.shape[1] > 0)
         camera = np.concatenate([labels["cam_rot"].reshape(-1, 9), labels["cam_trans"]], axis=1)

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from smil_ray.core.git_lfs import refuse_lfs_pointer
 from smil_ray.errors import ConfigError
 
 SETTING = "model.backbone.weights"
@@ -30,6 +31,7 @@ def read_weights(path: Path) -> Mapping[str, Any]:
         return _of_folder(path)
     if not path.is_file():
         raise ConfigError(f"{SETTING}: {path} does not exist", expected=_WHAT)
+    refuse_lfs_pointer(path, ConfigError)
     try:
         if path.suffix == ".safetensors":
             loaded: Any = load_file(path)

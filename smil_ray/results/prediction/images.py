@@ -2,35 +2,67 @@
 
 import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from smil_ray.data.image_files.formats import HEAD_BYTES, IMAGE_SUFFIXES, SUFFIXES, format_of
+from smil_ray.data.replicant.files import printable
 from smil_ray.errors import DataError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _COMPANIONS = ("_ID", "_Depth", "_NormalWA")
+_NAMED = 5
+"""How many names of files that were left out a note has."""
 
 
-def find_images(paths: Iterable[Path]) -> list[Path]:
-    """Return the image files among `paths`, each once, those of a folder (one level) sorted.
+@dataclass(frozen=True)
+class FoundImages:
+    """What is in the places that a person named.
 
-    ReplicAnt's masks and depth maps beside a picture of a folder are no images to predict on.
+    Attributes:
+        paths: Image files, each once.
+        left_out: File or folder -> why it is not among them.
+    """
+
+    paths: list[Path]
+    left_out: dict[Path, str]
+
+    def notes(self) -> list[str]:
+        """Return how many files were left out of folders, for which reason, and some names."""
+        by_reason: dict[str, list[str]] = {}
+        for path, reason in self.left_out.items():
+            by_reason.setdefault(reason, []).append(printable(Path(path.name)))
+        found = []
+        for reason, names in by_reason.items():
+            some = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+            found.append(f"{len(names)} left out, {reason}: {some}")
+        return found
+
+
+def find_images(paths: Iterable[Path]) -> FoundImages:
+    """Return the image files among `paths`, those of a folder (one level) sorted.
+
+    An image is told by its name's ending or by its content. ReplicAnt's masks and depth maps
+    beside a picture of a folder are no images to predict on.
 
     Raises:
         DataError: A path does not exist, or there is no image at all.
     """
     found: list[Path] = []
+    left_out: dict[Path, str] = {}
     for path in paths:
         if path.is_dir():
-            found += _images_of(path)
+            found += _images_of(path, left_out)
         elif path.exists():
             found.append(path)
         else:
             raise DataError(f"Image {path} does not exist", remedy="check the path")
     if not found:
         raise DataError(
-            "No image to predict on", expected=f"files ending in {', '.join(IMAGE_SUFFIXES)}"
+            "No image to predict on",
+            expected=f"files ending in {', '.join(IMAGE_SUFFIXES)}",
+            found="; ".join(FoundImages([], left_out).notes()) or None,
         )
-    return list(dict.fromkeys(found))
+    return FoundImages(list(dict.fromkeys(found)), left_out)
 
 
 def match_names(names: Iterable[str], paths: Sequence[Path], where: str) -> dict[Path, str]:
@@ -81,7 +113,30 @@ def unique_stems(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def _images_of(folder: Path) -> list[Path]:
-    images = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+def _images_of(folder: Path, left_out: dict[Path, str]) -> list[Path]:
+    images = []
+    for path in sorted(folder.iterdir()):
+        reason = _why_not(path)
+        if reason is None:
+            images.append(path)
+        else:
+            left_out[path] = reason
     companions = {image.stem + end for image in images for end in _COMPANIONS}
+    left_out |= {image: "mask or map" for image in images if image.stem in companions}
     return [image for image in images if image.stem not in companions]
+
+
+def _why_not(path: Path) -> str | None:
+    """Return why an entry of a folder is no image, None if it is one."""
+    if path.is_dir():
+        return "folder"
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return None
+    try:
+        with path.open("rb") as file:
+            kind = format_of(file.read(HEAD_BYTES))
+    except OSError as error:
+        return error.strerror or "not readable"
+    if kind in SUFFIXES:
+        return None
+    return "no image" if kind is None else f"{kind} is not read, export it as JPEG or PNG"

@@ -6,11 +6,12 @@ pixels in the results are those of the file.
 """
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from smil_ray.data.image_io import TURNED
 from smil_ray.data.replicant.files import check_name, printable
 from smil_ray.errors import DataError
 from smil_ray.results.prediction.boxes import Box, BoxFile
@@ -50,7 +51,7 @@ class _Job:
 
 
 def predict_images(
-    loaded: LoadedRegressor,
+    loaded: LoadedRegressor | str | Path,
     paths: Sequence[Path],
     out: Path,
     *,
@@ -62,7 +63,7 @@ def predict_images(
     """Write parameters (.npz, .json), an overlay (.png) and joints.csv for each animal.
 
     Args:
-        loaded: Network, its configuration and its body model.
+        loaded: Network, its configuration and its body model, or a run or checkpoint folder.
         paths: Image files.
         out: Folder for the results; made where missing.
         boxes: Of each animal in the pictures; `auto` predicts on the whole picture, takes the
@@ -76,6 +77,7 @@ def predict_images(
         ConfigError: The network needs to know the camera, and none is given.
         DataError: A file of boxes or cameras names none of the images.
     """
+    loaded = LoadedRegressor.open(loaded)
     predictor = Predictor.of(loaded)
     predictor.check_camera(camera is not None)
     chosen = boxes or ("none" if loaded.crop.mode == "none" else "auto")
@@ -85,6 +87,7 @@ def predict_images(
     cameras = None if camera is None else camera.of_images(paths)
     out.mkdir(parents=True, exist_ok=True)
     done: list[str] = []
+    changed: dict[Path, tuple[str, ...]] = {}
     with (out / "joints.csv").open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(COLUMNS)
@@ -97,9 +100,10 @@ def predict_images(
                 rows = write_answer(question, answer, loaded.model, out / job.name)
                 table.writerows(rows)
                 done.append(job.name)
+                changed[job.path] = question.picture.notes
             if progress is not None:
                 progress(min(start + batch_size, len(jobs)), len(jobs))
-    return PredictReport(tuple(done), failed, (*notes, *more))
+    return PredictReport(tuple(done), failed, (*notes, *more, *_pixel_notes(changed.values())))
 
 
 def _jobs(
@@ -175,6 +179,20 @@ def _closer(
         except DataError as error:
             failed[job.label] = str(error)
     return closer
+
+
+def _pixel_notes(changed: Iterable[tuple[str, ...]]) -> list[str]:
+    """Return in how many pictures what was done to the stored pixels; each result has its own."""
+    turned = deep = 0
+    for notes in changed:
+        turned += any(note.startswith(TURNED) for note in notes)
+        deep += any(not note.startswith(TURNED) for note in notes)
+    found = []
+    if turned:
+        found.append(f"{turned} turned upright, as EXIF says; pixels are those of the upright one")
+    if deep:
+        found.append(f"{deep} of more than 8 bits, each scaled by its own range")
+    return found
 
 
 def _camera_notes(predictor: Predictor, camera: KnownCamera | None) -> list[str]:

@@ -7,21 +7,23 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from smil_ray.data.image_io import read_rgb
+from smil_ray.data.image_io import read_upright
 from smil_ray.data.replicant.coordinates import Window
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture as read.
+    """One picture as a viewer shows it.
 
     Attributes:
         path: Where it comes from.
         rgb: Native resolution.
+        notes: What was done to the stored pixels, in words.
     """
 
     path: Path
     rgb: UInt8[np.ndarray, "h w 3"]
+    notes: tuple[str, ...] = ()
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -53,9 +55,10 @@ class Picture:
 
 
 def open_picture(path: Path) -> Picture:
-    """Return a picture.
+    """Return a picture, the right way up where EXIF says that it is stored otherwise.
 
     Raises:
         DataError: It cannot be read.
     """
-    return Picture(path, read_rgb(path))
+    read = read_upright(path)
+    return Picture(path, read.rgb, read.notes)

@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 import orjson
 import pytest
+from PIL import Image
 
-from smil_ray.errors import DataError
-from smil_ray.results.prediction.images import find_images
 from smil_ray.results.prediction.predict import predict_images
 from smil_ray.results.prediction.views import Picture
 from smil_ray.training.checkpoint.loading import LoadedRegressor
@@ -126,15 +125,45 @@ def test_pictures_of_one_name_do_not_overwrite_each_other(
     assert len(list((tmp_path / "out").glob("*.npz"))) == 4
 
 
-def test_images_of_folders_are_found_once_in_order(photo: np.ndarray, tmp_path: Path) -> None:
-    expected = [write(tmp_path / name, photo) for name in ("a.JPG", "b.png", "c.jpeg")]
-    (tmp_path / "notes.txt").write_text("")
-    for name in ("a_ID.png", "a_Depth.png"):
-        write(tmp_path / name, photo)
-    (tmp_path / "deeper").mkdir()
-    assert find_images([tmp_path]) == expected
-    assert find_images([expected[1], tmp_path]) == [expected[1], expected[0], expected[2]]
-    with pytest.raises(DataError, match=r"no\.jpg does not exist"):
-        find_images([tmp_path / "no.jpg"])
-    with pytest.raises(DataError, match=r"expected files ending in \.jpg, \.jpeg, \.png"):
-        find_images([tmp_path / "deeper"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_photo_stored_on_its_side_is_predicted_like_the_upright_one(
+    loaded: LoadedRegressor, photo: np.ndarray, orientation: int, tmp_path: Path
+) -> None:
+    upright = photo[:40]
+    turns = {1: 0, 3: 2, 6: 1, 8: -1}
+    stored = Image.fromarray(np.ascontiguousarray(np.rot90(upright, turns[orientation])))
+    exif = stored.getexif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "stored.png", exif=exif)
+    paths = [tmp_path / "stored.png", write(tmp_path / "upright.png", upright)]
+    report = predict_images(loaded, paths, tmp_path / "out")
+    found, expected = (
+        orjson.loads((tmp_path / "out" / f"{path.stem}.json").read_bytes()) for path in paths
+    )
+    np.testing.assert_allclose(found["joints_2d_px"], expected["joints_2d_px"], atol=1e-4)
+    assert found["picture"]["size_px"] == expected["picture"]["size_px"] == [64, 40]
+    assert expected["picture"]["notes"] == []
+    if orientation > 1:
+        note = f"turned upright (EXIF orientation {orientation})"
+        assert found["picture"]["notes"] == [note]
+        assert "1 turned upright, as EXIF says; pixels" in report.notes[-1]
+
+
+def test_picture_of_12_in_16_bits_is_scaled_and_says_so(
+    loaded: LoadedRegressor, photo: np.ndarray, tmp_path: Path
+) -> None:
+    grey = photo[..., 0].astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.tif"), grey * 13 + 432)
+    report = predict_images(loaded, [tmp_path / "deep.tif"], tmp_path / "out")
+    assert report.notes[-1] == "1 of more than 8 bits, each scaled by its own range"
+    record = orjson.loads((tmp_path / "out" / "deep.json").read_bytes())
+    low, high = int(grey.min()) * 13 + 432, int(grey.max()) * 13 + 432
+    assert record["picture"]["notes"] == [f"16 bits: {low} to {high} became 0 to 255"]
+
+
+def test_run_folder_is_enough_to_predict(
+    loaded: LoadedRegressor, photo: np.ndarray, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.png", photo)
+    report = predict_images(str(loaded.path), [path], tmp_path / "out")
+    assert report.done == ("a",)
