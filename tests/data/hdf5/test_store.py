@@ -175,6 +175,13 @@ def test_file_that_is_not_as_documented_is_refused_by_name(
         Hdf5Source(path)
 
 
+def test_git_lfs_pointer_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "data.h5"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n")
+    with pytest.raises(DataError, match=r"data\.h5: a Git LFS pointer.*git lfs pull"):
+        Hdf5Source(path)
+
+
 def test_file_that_is_not_hdf5_or_missing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_text("hello")
     (tmp_path / "empty.h5").touch()
