@@ -16,6 +16,22 @@ SHOWN = {
     "iou": "silhouette IoU",
 }
 """Figures of the printed table and their captions; the JSON holds all."""
+SHORT = {
+    "pose_score": "pose score",
+    "pa_mpjpe_pct_bl": "PA-MPJPE %",
+    "mpjpe_ra_pct_bl": "root-al. MPJPE %",
+    "mpjpe_pct_bl": "MPJPE %",
+    "rot_deg_joint": "joint rot. deg",
+    "rot_deg_global": "root rot. deg",
+    "pck@0.05_bbox": "PCK@0.05",
+    "pck@0.10_bbox": "PCK@0.10",
+    "pck_auc_bbox": "PCK area to 0.2",
+    "pck@5px_input": "PCK@5px",
+    "kp2d_px_input": "2D error px",
+    "pa_mpvpe_pct_bl": "PA-MPVPE %",
+    "iou": "silhouette IoU",
+}
+"""The same for terminals of 80 characters; % is of body length."""
 GROUPED = ("pa_mpjpe_pct_bl", "mpjpe_ra_pct_bl", "rot_deg_joint", "pck@0.10_bbox")
 """Figures that are shown by part of the body."""
 HIGHER_IS_BETTER = ("pck", "auc", "iou")
@@ -32,7 +48,9 @@ def is_better(figure: str, ours: float, theirs: float) -> bool:
 
 
 def digits(value: float | None) -> str:
-    """Return a number with three digits that count, a missing one as a dash."""
+    """Return a number with three digits that count, at most three decimals; a dash for None."""
     if value is None:
         return "-"
-    return f"{value:#.3g}".rstrip(".") if 0.001 <= abs(value) < 1000 else f"{value:.3g}"
+    if abs(value) >= 1000 or 0.0 < abs(value) < 0.0005:
+        return f"{value:.2g}" if abs(value) < 1 else f"{value:.0f}"
+    return f"{value:.3f}" if abs(value) < 1 else f"{value:#.3g}".rstrip(".")

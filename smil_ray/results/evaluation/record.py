@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from smil_ray.results.evaluation.captions import (
     GROUPED,
+    SHORT,
     SHOWN,
     digits,
     is_better,
@@ -18,7 +20,7 @@ from smil_ray.results.evaluation.captions import (
 )
 
 MEAN_POSE = "mean pose"
-ONE_LINE = 130
+ONE_LINE = 165
 """Characters of a terminal in which a figure and its interval stand on one line."""
 POSE_FIGURE = "pa_mpjpe_pct_bl"
 
@@ -60,6 +62,11 @@ class Evaluation:
         """Return the evaluation that `as_record` described; other keys are ignored."""
         metrics = record.get("metrics") or record.get("figures") or {}
         known = {key: record[key] for key in cls.__dataclass_fields__ if key in record}
+        for key in ("intervals", "differences"):  # JSON has no tuples.
+            known[key] = {
+                name: {figure: tuple(bounds) for figure, bounds in found.items()}
+                for name, found in record.get(key, {}).items()
+            }
         return cls(**{**known, "metrics": metrics})
 
     def as_record(self) -> dict[str, Any]:
@@ -99,33 +106,48 @@ class Evaluation:
             found.append(f"100 % of body length: {self.body_chain}")
         return found
 
-    def table(self, width: int | None = None) -> Table:
-        """Return a row a figure: a column a predictor, the difference to the mean pose, the gain.
+    def table(self, width: int = ONE_LINE) -> Table:
+        """Return a row a figure: baselines, network, and the difference to the mean pose.
 
         Args:
-            width: Characters of the terminal; intervals get lines of their own in narrow ones.
+            width: Characters of the terminal. In narrow ones captions are short, intervals have
+                lines of their own, and N is shown where it is not the number of all samples.
         """
         which = "samples, seen in training or not" if self.split == "all" else "held-out samples"
+        is_wide = width >= ONE_LINE
         table = Table(
             title=f"{self.n_samples} {which} ({self.split} split)",
             caption=escape("\n".join(self.notes)) or None,
             caption_justify="left",
+            box=box.HEAVY_HEAD if is_wide else box.SIMPLE_HEAD,
+            padding=(0, 1) if is_wide else (0, 0),
         )
-        gap = " " if width is not None and width >= ONE_LINE else "\n"
         has_difference = bool(self.differences.get(MEAN_POSE))
-        table.add_column("metric")
-        headings = [*self.columns, *([f"difference to {MEAN_POSE}"] if has_difference else [])]
-        for heading in ("N", *headings, f"against {MEAN_POSE}"):
+        table.add_column("metric", no_wrap=True)
+        if is_wide:
+            table.add_column("N", justify="right")
+        for heading in self.columns:
             table.add_column(heading, justify="right")
+        if has_difference:
+            table.add_column(f"difference to {MEAN_POSE}", justify="right")
+        if is_wide or not has_difference:
+            table.add_column(f"against {MEAN_POSE}", justify="right")
         for key in self.figures:
-            cells = [gap.join(self.cell(name, key)) for name in self.columns]
-            if has_difference:
-                cells.append(gap.join(self.difference(key)))
-            count = self.counts.get(key)
-            table.add_row(
-                escape(SHOWN[key]), "" if count is None else str(count), *cells, self.gain(key)
-            )
+            table.add_row(*self._line(key, is_wide=is_wide, has_difference=has_difference))
         return table
+
+    def _line(self, key: str, *, is_wide: bool, has_difference: bool) -> list[str]:
+        count = self.counts.get(key)
+        gap = " " if is_wide else "\n"
+        cells = [gap.join(self.cell(name, key)) for name in self.columns]
+        if has_difference:
+            cells.append(gap.join(self.difference(key)))
+        if is_wide or not has_difference:
+            cells.append(self.gain(key))
+        if is_wide:
+            return [escape(SHOWN[key]), "" if count is None else str(count), *cells]
+        of_some = count is not None and count != self.n_samples
+        return [SHORT[key] + (f"\n(N = {count})" if of_some else ""), *cells]
 
     def group_table(self) -> Table | None:
         """Return the figures by part of the body, network against mean pose; None without any."""
@@ -136,7 +158,7 @@ class Evaluation:
         table = Table(title="By part of the body: network (mean pose)")
         table.add_column("part")
         for key in shown:
-            table.add_column(escape(SHOWN[key]), justify="right")
+            table.add_column(SHORT[key], justify="right")
         for part in ours[shown[0]]:
             cells = []
             for key in shown:
@@ -159,8 +181,8 @@ class Evaluation:
         found = self.differences.get(over, {}).get(key)
         if found is None:
             return ("-",)
-        mean, low, high = (("+" if value > 0 else "") + digits(value) for value in found)
-        return mean, f"[{low}, {high}]"
+        mean, low, high = found
+        return ("+" if mean > 0 else "") + digits(mean), f"[{digits(low)}, {digits(high)}]"
 
     def gain(self, key: str, over: str = MEAN_POSE) -> str:
         """Return how much better the network is than a baseline, e.g. `-35 %` or `+0.21`."""
@@ -170,7 +192,10 @@ class Evaluation:
             return "-"
         if is_higher_better(key):
             return f"{ours - theirs:+.3f}"
-        return f"{100.0 * (ours - theirs) / theirs:+.0f} %" if theirs > 0 else "-"
+        if theirs <= 0:
+            return "-"
+        change = round(100.0 * (ours - theirs) / theirs)
+        return f"{change:+d} %" if change else "0 %"
 
     def is_better(self, key: str, over: str = MEAN_POSE) -> bool:
         """Return whether the network beats a baseline; true if there is none to beat."""

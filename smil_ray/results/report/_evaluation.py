@@ -84,17 +84,32 @@ def _warning(evaluation: Evaluation) -> str:
     theirs = evaluation.metrics.get(MEAN_POSE, {})
     both = [key for key in HEADLINES if key in ours and key in theirs]
     lost = [key for key in both if not evaluation.is_better(key)]
-    if not lost:
+    unsure = [key for key in both if key not in lost and not _is_sure(evaluation, key)]
+    if not lost and not unsure:
         return ""
     shown = "; ".join(
-        f"{SHOWN[key]} {digits(ours[key])} against {digits(theirs[key])}" for key in lost
+        f"{SHOWN[key]} {digits(ours[key])} against {digits(theirs[key])}"
+        + (", which may be chance" if key in unsure else "")
+        for key in both
+        if key in lost or key in unsure
     )
+    won = [SHOWN[key].partition(" [")[0] for key in both if key not in lost + unsure]
     if len(lost) == len(both):
         sentence = "The winner has not learnt the task: the mean pose is as good in everything"
+    elif won:
+        sentence = (
+            f"On held-out samples the winner beats the mean pose in {' and '.join(won)}, but not "
+            "in all"
+        )
     else:
-        won = ", ".join(SHOWN[key].partition(" [")[0] for key in both if key not in lost)
-        sentence = f"On held-out samples the winner beats the mean pose in {won}, but not in all"
+        sentence = "On held-out samples the winner beats the mean pose in nothing for sure"
     return f"{sentence} ({shown}). Train longer or on more samples before trusting this ranking."
+
+
+def _is_sure(evaluation: Evaluation, key: str) -> bool:
+    """Return whether the difference to the mean pose is more than chance, if that is known."""
+    found = evaluation.differences.get(MEAN_POSE, {}).get(key)
+    return found is None or found[1] > 0.0 or found[2] < 0.0
 
 
 def winner_pictures(folder: Path, board: Leaderboard) -> list[tuple[str, str]]:

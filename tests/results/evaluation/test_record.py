@@ -1,6 +1,7 @@
 """Tables show intervals and differences, verdicts say what they mean, JSON keeps everything."""
 
 import io
+import json
 
 import pytest
 from rich.console import Console
@@ -54,7 +55,10 @@ def test_table_shows_baselines_then_the_network_with_intervals_and_numbers() -> 
 
 
 def test_narrow_table_puts_intervals_on_lines_of_their_own() -> None:
-    lines = shown(evaluation(), 100).splitlines()
+    text = shown(evaluation(difference=(-1.0, -1.5, -0.5)), 80)
+    assert "(N = 12)" in text
+    assert "…" not in text
+    lines = text.splitlines()
     place = next(number for number, line in enumerate(lines) if "[4.50" in line)
     assert "5.00" not in lines[place]
     assert "5.00" in lines[place - 1]
@@ -82,6 +86,7 @@ def test_without_a_mean_pose_nothing_is_said() -> None:
 def test_record_comes_back_from_json_and_from_older_leaderboards() -> None:
     found = evaluation(difference=(-1.0, -1.5, -0.5))
     assert Evaluation.from_record(found.as_record()) == found
+    assert Evaluation.from_record(json.loads(json.dumps(found.as_record()))) == found
     older = {"split": "test", "n_samples": 40, "figures": found.metrics, "picture": "x.png"}
     assert Evaluation.from_record(older).metrics == found.metrics
 
@@ -98,7 +103,18 @@ def test_parts_of_the_body_stand_beside_the_mean_pose() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(6.2, "6.20"), (41.53, "41.5"), (0.7123, "0.712"), (123.4, "123"), (0.0, "0"), (None, "-")],
+    [
+        (6.2, "6.20"),
+        (41.53, "41.5"),
+        (0.7123, "0.712"),
+        (0.0062, "0.006"),
+        (0.0001, "0.0001"),
+        (-0.5, "-0.500"),
+        (123.4, "123"),
+        (1234.6, "1235"),
+        (0.0, "0.000"),
+        (None, "-"),
+    ],
 )
 def test_digits_are_three(value: float | None, text: str) -> None:
     assert digits(value) == text

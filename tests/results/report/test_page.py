@@ -145,7 +145,7 @@ def test_lead_smaller_than_the_spread_of_seeds_is_warned_of() -> None:
         return RankedConfig(index, statistics.fmean(metrics), spread, records)
 
     near = seeds_remark([config(0, 0.8, 1.0), config(1, 0.9, 1.0)])
-    assert "Its lead of 0.0500 over the second is smaller" in near
+    assert "Its lead of 0.050 over the second is smaller" in near
     assert seeds_remark([config(0, 0.8, 0.81), config(1, 0.9, 1.0)]) == ""
     assert seeds_remark([config(0, 0.8), config(1, 0.81)]) == ""
     assert seeds_remark([config(0, 0.8, 1.0)]) == ""

@@ -11,6 +11,7 @@ from smil_ray.results.ranking.leaderboard import Leaderboard, RankedConfig
 from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.results.ranking.sample_errors import SampleErrors, mean_of_repeats, mean_per_joint
 from smil_ray.results.report._bars import joints_plot, seeds_plot
+from smil_ray.results.report._evaluation import winner_figures
 from smil_ray.results.report._plots import Curve, cost_plot
 from smil_ray.results.report.page import write_report
 from tests.results.sweep_folder import METRIC, write_sweep
@@ -53,7 +54,8 @@ def test_page_of_a_large_search_has_every_part_and_needs_no_network(page: str) -
 def test_every_ranked_configuration_has_its_interval_but_the_first(page: str) -> None:
     rows = re.findall(r'<tr class="main.*?</tr>', section(page, "Leaderboard"), re.DOTALL)
     assert len(rows) == 8
-    intervals = [re.findall(r"[+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\]", row) for row in rows]
+    shown = r"[+-][\d.]+<br><span class=\"tag\">\[[+-][\d.]+, [+-][\d.]+\]"
+    intervals = [re.findall(shown, row) for row in rows]
     assert [len(found) for found in intervals] == [0] + 7 * [1]
 
 
@@ -192,3 +194,14 @@ def test_board_of_the_large_search_is_read_back(sweep: Path) -> None:
     board = Leaderboard.load(sweep)
     assert len(board.ranked) == 8
     assert len(board.failed) == 2
+
+
+def test_winner_that_is_better_by_chance_alone_is_said_to_be(sweep: Path) -> None:
+    board = Leaderboard.load(sweep)
+    assert board.final is not None
+    board.final["metrics"]["differences"] = {"mean pose": {"pa_mpjpe_pct_bl": [-0.1, -0.4, 0.2]}}
+    found = winner_figures(board)
+    assert found is not None
+    assert "beats the mean pose in PCK@0.10 of the box, but not in all" in found["warning"]
+    assert "2.00 against 7.00, which may be chance" in found["warning"]
+    assert "cannot be told apart" in found["verdict"]
