@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,9 +59,10 @@ def encode_samples(samples: Sequence[Sample], info: StoreInfo, jpeg_quality: int
     Raises:
         DataError: A sample's arrays do not have the shapes that `info` says.
     """
-    for sample in samples:
-        _check_shapes(sample, info)
     sizes = info.sizes(len(LABELS))
+    shapes = {column.field: column.shape(sizes) for column in SAMPLE_COLUMNS}
+    for sample in samples:
+        _check_shapes(sample, shapes, info.input_size)
     columns = {
         column.path: np.array([getattr(s, column.field) for s in samples]).astype(column.dtype)
         if samples
@@ -125,19 +126,16 @@ def sample_digests(table: SampleTable) -> np.ndarray:
     return found
 
 
-def _check_shapes(sample: Sample, info: StoreInfo) -> None:
-    sizes = info.sizes(len(LABELS))
-    for column in SAMPLE_COLUMNS:
-        expected, found = column.shape(sizes), np.shape(getattr(sample, column.field))
+def _check_shapes(sample: Sample, shapes: Mapping[str, tuple[int, ...]], side: int) -> None:
+    for field, expected in shapes.items():
+        found = np.shape(getattr(sample, field))
         if expected != found:
-            raise DataError(
-                f"sample {sample.name!r}: {column.field}", expected=expected, found=found
-            )
-    square = (info.input_size, info.input_size)
-    shapes = [sample.image.shape[:2], *([] if sample.mask is None else [sample.mask.shape])]
-    if any(shape != square for shape in shapes):
+            raise DataError(f"sample {sample.name!r}: {field}", expected=expected, found=found)
+    square = (side, side)
+    found_px = [sample.image.shape[:2], *([] if sample.mask is None else [sample.mask.shape])]
+    if any(shape != square for shape in found_px):
         raise DataError(
-            f"sample {sample.name!r}: image or mask", expected=f"{square} px", found=shapes[0]
+            f"sample {sample.name!r}: image or mask", expected=f"{square} px", found=found_px[0]
         )
     if ("mask" in sample.present) != (sample.mask is not None):
         raise DataError(f"sample {sample.name!r}: `present` and `mask` disagree")
