@@ -20,7 +20,6 @@ MIRROR_X = np.array([-1.0, 1.0, 1.0])
 LEAST_SIDE = 16
 """Side of the smallest square that is cut out of a picture, native pixels."""
 _FLIP_LOCAL = np.array([-1.0, 1.0, -1.0])  # My R My, on the rotation vector.
-_HALF_TURN_Z = np.diag([-1.0, -1.0, 1.0])
 
 
 def points_to_world(points_cm: Float[np.ndarray, "*axes 3"]) -> Float[np.ndarray, "*axes 3"]:
@@ -34,10 +33,12 @@ def local_axis_angle(quaternions: Float[np.ndarray, "n 4"]) -> Float[np.ndarray,
 
 
 def root_axis_angle(quaternion: Float[np.ndarray, "4"]) -> Float[np.ndarray, "3"]:
-    """Return the root's rotation (root -> world) of its Unreal world quaternion, radians."""
-    unreal = Rotation.from_quat(quaternion).as_matrix()
-    mirrored = MIRROR_X[:, None] * unreal * MIRROR_X
-    return Rotation.from_matrix(mirrored @ _HALF_TURN_Z).as_rotvec()
+    """Return the root's rotation (root -> world) of its Unreal world quaternion, radians.
+
+    That is Mx R Mx Rz(180 degrees), whose quaternion has the components of R's in another order.
+    """
+    x, y, z, w = quaternion
+    return Rotation.from_quat(np.array([-y, -x, w, z])).as_rotvec()
 
 
 def local_from_global(

@@ -146,3 +146,11 @@ def test_padding_is_alike_on_both_sides(width, height, expected):
 
 def test_mirrored_camera_is_not_orthonormal():
     assert UnrealView(np.diag([-1.0, 1.0, 1.0]), np.zeros(3)).orthonormality_error > 1
+
+
+def test_root_rotation_is_the_mirrored_one_after_a_half_turn() -> None:
+    mirror, half_turn = np.diag([-1.0, 1.0, 1.0]), np.diag([-1.0, -1.0, 1.0])
+    for unreal in Rotation.from_quat(np.random.default_rng(0).normal(size=(50, 4))):
+        found = coordinates.root_axis_angle(unreal.as_quat())
+        expected = mirror @ unreal.as_matrix() @ mirror @ half_turn
+        np.testing.assert_allclose(Rotation.from_rotvec(found).as_matrix(), expected, atol=1e-12)
