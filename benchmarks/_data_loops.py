@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import cv2
 import numpy as np
@@ -170,11 +171,24 @@ def best_rates(
     jobs: dict[str, Callable[[], float]], samples: int, rounds: int = 3
 ) -> dict[str, float]:
     """Return samples/s of jobs that say how long they took, taking turns."""
+    seconds = _in_turn(jobs, rounds)
+    return {name: samples / min(times) for name, times in seconds.items()}
+
+
+def median_rates(
+    jobs: dict[str, Callable[[], float]], samples: int, rounds: int
+) -> dict[str, float]:
+    """Return samples/s like `best_rates`, by the median round: other load moves that least."""
+    seconds = _in_turn(jobs, rounds)
+    return {name: samples / median(times) for name, times in seconds.items()}
+
+
+def _in_turn(jobs: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, job in jobs.items():
             seconds[name].append(job())
-    return {name: samples / min(times) for name, times in seconds.items()}
+    return seconds
 
 
 def core(job: Callable[[], object]) -> float:

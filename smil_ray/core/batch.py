@@ -41,6 +41,16 @@ _NUMBERS = (
     "keypoints_3d",
 )
 
+LABEL_COLUMNS = (
+    *_NUMBERS,
+    "fov",
+    "body_length",
+    "keypoint_visibility",
+    "keypoint_presence",
+    "presence",
+)
+"""Keys of `stack_labels`: everything of samples but names and pixels."""
+
 TARGET_KEYS = {
     "joint_angles": "joint_rot",
     "shape_betas": "betas",

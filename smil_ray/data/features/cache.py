@@ -14,14 +14,16 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from smil_ray.core.batch import Batch, batch_of_labels
+from smil_ray.core.batch import LABEL_COLUMNS, Batch, batch_of_labels
 from smil_ray.data.features.build import check_key, is_complete, shard_path
 from smil_ray.data.features.key import DTYPES, FeatureKey
 from smil_ray.data.features.shard import (
     FEATURES,
     MASK_BYTES,
     MASK_ENDS,
+    ROW_CRC,
     Tensors,
+    crc32_of,
     map_shard,
 )
 from smil_ray.data.hdf5.masks import decode_mask
@@ -48,6 +50,9 @@ class FeatureCache:
         self.folder = folder
         self.key = key
         self._shards = _open(folder, key)
+        self._checked = {
+            id(shard): np.zeros((len(shard[FEATURES]), 2), dtype=bool) for shard in self._shards
+        }
 
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder, "key": self.key}
@@ -61,13 +66,16 @@ class FeatureCache:
         for at, index in enumerate(indices):
             shard, row = self._place(index, view)
             found[at] = shard[FEATURES][row]
+            self._check(shard, row, 0, shard[FEATURES][row])
         return found
 
     def labels(self, indices: Sequence[int], view: int = 0) -> Tensors:
         """Return the labels of samples as `core.batch.stack_labels` does."""
         places = [self._place(index, view) for index in indices]
-        names = set(self._shards[0]) - {FEATURES, MASK_BYTES, MASK_ENDS}
-        return {name: torch.stack([shard[name][row] for shard, row in places]) for name in names}
+        return {
+            name: torch.stack([shard[name][row] for shard, row in places])
+            for name in LABEL_COLUMNS
+        }
 
     def masks(self, indices: Sequence[int], view: int = 0) -> UInt8[Tensor, "rows 1 h w"]:
         """Return the masks of samples, zeros where a sample has none."""
@@ -76,10 +84,28 @@ class FeatureCache:
         for at, index in enumerate(indices):
             shard, row = self._place(index, view)
             first = int(shard[MASK_ENDS][row - 1]) if row else 0
-            data = shard[MASK_BYTES][first : int(shard[MASK_ENDS][row])].numpy().tobytes()
-            if data:
-                found[at, 0] = decode_mask(data, size)
+            data = shard[MASK_BYTES][first : int(shard[MASK_ENDS][row])]
+            self._check(shard, row, 1, data)
+            if len(data):
+                found[at, 0] = decode_mask(data.numpy().tobytes(), size)
         return torch.from_numpy(found)
+
+    def _check(self, shard: Tensors, row: int, kind: int, values: Tensor) -> None:
+        """Compare bytes with their checksum when they are read for the first time.
+
+        Raises:
+            DataError: They are not what was written.
+        """
+        checked = self._checked[id(shard)]
+        if ROW_CRC not in shard or checked[row, kind]:
+            return
+        if crc32_of(values) != int(shard[ROW_CRC][row, kind]):
+            what = ("features", "mask")[kind]
+            raise DataError(
+                f"feature cache {self.folder}: the checksum of a sample's {what} differs",
+                remedy="remove it: smil-ray cache rm",
+            )
+        checked[row, kind] = True
 
     def _place(self, index: int, view: int) -> tuple[Tensors, int]:
         row = (view % self.key.views) * self.key.samples + int(index)

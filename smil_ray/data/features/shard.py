@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,13 +13,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from smil_ray.core.batch import Sample, stack_labels
+from smil_ray.core.batch import LABEL_COLUMNS, Sample, stack_labels
 from smil_ray.data.augment import Augmenter
 from smil_ray.data.features.key import DTYPES, FeatureKey
 from smil_ray.data.hdf5.masks import encode_mask
 from smil_ray.errors import DataError
 
 FEATURES, MASK_BYTES, MASK_ENDS = "features", "mask_bytes", "mask_ends"
+ROW_CRC, REST_CRC = "row_crc32", "rest_crc32"
+"""CRC-32 of each row's features and encoded mask (rows, 2), and of everything else (1,).
+
+Files written before these existed lack both and are read without a check."""
 ENCODED_TOGETHER = 16
 """Pictures that go through the backbone at a time."""
 
@@ -58,7 +63,7 @@ class ShardMaker:
             found.append(self._some(range(at, min(at + ENCODED_TOGETHER, rows.stop))))
         tensors = {name: torch.cat([part[name] for part in found]) for name in found[0]}
         tensors[MASK_ENDS] = tensors[MASK_ENDS].cumsum(0)
-        return tensors
+        return with_checksums(tensors)
 
     def _some(self, rows: range) -> Tensors:
         count = self._key.samples
@@ -121,6 +126,7 @@ def map_shard(path: Path, rows: range, key: FeatureKey) -> Tensors:
             f"feature cache {path} cannot be read: {error}", remedy="remove it: smil-ray cache rm"
         ) from error
     expected = (len(rows), key.width)
+    _check_columns(path, tensors, len(rows))
     if shape != expected or kind != DTYPES[key.precision]:
         raise DataError(
             f"feature cache {path}",
@@ -129,6 +135,48 @@ def map_shard(path: Path, rows: range, key: FeatureKey) -> Tensors:
             remedy="remove it: smil-ray cache rm",
         )
     return tensors
+
+
+def with_checksums(tensors: Tensors) -> Tensors:
+    """Return the tensors of a file with ROW_CRC and REST_CRC."""
+    ends = tensors[MASK_ENDS].tolist()
+    rows = [
+        [crc32_of(features), crc32_of(tensors[MASK_BYTES][first:last])]
+        for features, first, last in zip(tensors[FEATURES], [0, *ends], ends, strict=False)
+    ]
+    tensors = {**tensors, ROW_CRC: torch.tensor(rows).reshape(len(rows), 2)}
+    return {**tensors, REST_CRC: torch.tensor([_rest_crc(tensors)])}
+
+
+def crc32_of(values: Tensor, crc: int = 0) -> int:
+    """Return the CRC-32 of a tensor's bytes, going on from `crc`."""
+    if not values.numel():
+        return crc
+    return zlib.crc32(values.contiguous().view(-1).view(torch.uint8).numpy().data, crc)
+
+
+def _rest_crc(tensors: Tensors) -> int:
+    """Return the CRC-32 of everything that is read whenever a file is opened."""
+    crc = 0
+    for name in (*LABEL_COLUMNS, MASK_ENDS, ROW_CRC):
+        crc = crc32_of(tensors[name], crc)
+    return crc
+
+
+def _check_columns(path: Path, tensors: Tensors, rows: int) -> None:
+    """Raise `DataError` unless a file has its columns, as long as they must be and undamaged."""
+    columns = {FEATURES, MASK_ENDS, *LABEL_COLUMNS}
+    checks = {ROW_CRC, REST_CRC} & set(tensors)
+    found = "other columns"
+    if set(tensors) - checks == columns | {MASK_BYTES} and len(checks) != 1:
+        found = "columns of other lengths"
+        if all(tensors[name].shape[:1] == (rows,) for name in columns):
+            if not checks or tensors[REST_CRC].tolist() == [_rest_crc(tensors)]:
+                return
+            found = "another checksum"
+    raise DataError(
+        f"feature cache {path} is damaged", found=found, remedy="remove it: smil-ray cache rm"
+    )
 
 
 def sync_folder(folder: Path) -> None:

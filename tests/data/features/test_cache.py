@@ -1,15 +1,18 @@
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
 from smil_ray.core.batch import Batch, collate
 from smil_ray.data.features.build import build
 from smil_ray.data.features.cache import FeatureCache, FeatureView, unchanged
 from smil_ray.data.features.key import DTYPES, FeatureKey, rows_per_shard
+from smil_ray.data.features.shard import FEATURES, MASK_BYTES, REST_CRC, ROW_CRC, Tensors
 from smil_ray.errors import DataError
 from tests.data.features.feature_samples import COUNT, NAMES, encode, make_key, maker, read
 
@@ -129,3 +132,60 @@ def test_damaged_file_is_an_error_that_names_it(tmp_path: Path) -> None:
 )
 def test_files_are_neither_too_large_nor_too_few(width: int, rows: int, expected: int) -> None:
     assert rows_per_shard(width, "fp16", rows) == expected
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Callable[[Callable[[Tensors], None]], FeatureCache]:
+    """Builds a cache, changes the tensors of its first file, and opens it."""
+
+    def make(change: Callable[[Tensors], None]) -> FeatureCache:
+        built(tmp_path / "cache", make_key())
+        path = tmp_path / "cache" / "features-00000.safetensors"
+        tensors = {name: value.clone() for name, value in load_file(path).items()}
+        change(tensors)
+        save_file(tensors, path)
+        return FeatureCache(tmp_path / "cache", make_key())
+
+    return make
+
+
+def test_damaged_features_are_an_error_when_they_are_read(damaged: Callable) -> None:
+    def zero(tensors: Tensors) -> None:
+        tensors[FEATURES][1] = 0.0
+
+    cache = damaged(zero)
+    cache.tokens([0, 2, 5])
+    with pytest.raises(DataError, match=r"checksum of a sample's features .*cache rm"):
+        cache.tokens([1])
+
+
+def test_moved_mask_is_an_error_when_it_is_read(damaged: Callable) -> None:
+    def move(tensors: Tensors) -> None:
+        tensors[MASK_BYTES][0] ^= 1
+
+    cache = damaged(move)
+    with pytest.raises(DataError, match="checksum of a sample's mask"):
+        cache.masks([0, 1])
+
+
+def test_damaged_label_is_an_error_when_the_cache_is_opened(damaged: Callable) -> None:
+    def change(tensors: Tensors) -> None:
+        tensors["betas"][2, 0] += 1.0
+
+    with pytest.raises(DataError, match="another checksum"):
+        damaged(change)
+
+
+def test_damaged_name_of_a_column_is_an_error(damaged: Callable) -> None:
+    def rename(tensors: Tensors) -> None:
+        tensors["intzinsics"] = tensors.pop("intrinsics")
+
+    with pytest.raises(DataError, match="other columns"):
+        damaged(rename)
+
+
+def test_cache_from_before_checksums_is_read(damaged: Callable) -> None:
+    def strip(tensors: Tensors) -> None:
+        del tensors[ROW_CRC], tensors[REST_CRC]
+
+    assert damaged(strip).tokens(range(COUNT)).shape[0] == COUNT
