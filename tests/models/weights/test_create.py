@@ -93,9 +93,7 @@ def test_file_without_tensors_is_refused(tmp_path):
 def test_file_with_a_weight_missing_is_refused(state, tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file({key: value for key, value in state.items() if "blocks.1" not in key}, path)
-    with pytest.raises(
-        ConfigError, match=r"missing: blocks\.1\.\S+, blocks\.1\.\S+, blocks\.1\.\S+ and 9 more"
-    ):
+    with pytest.raises(ConfigError, match=r"missing: (blocks\.1\.\S+ ){3}and 9 more"):
         create_model("test_vit", weights=str(path))
 
 
