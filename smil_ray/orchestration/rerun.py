@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.config import Config, TrackingConfig
+from smil_ray.config import SHAPE_FAMILY, Config, TrackingConfig
 from smil_ray.config.reading import flatten, load_config
 from smil_ray.errors import ConfigError
 from smil_ray.tracking.code_version import code_version
 from smil_ray.tracking.run_dir import RunDir, package_versions
 from smil_ray.tracking.sync.metrics import read_metrics
 from smil_ray.training.assemble import open_data
+from smil_ray.training.checkpoint.folder import last_entry
+from smil_ray.training.checkpoint.inputs import kept_backbone, kept_body_model
 
 SETTINGS = "setting "
+KEPT = ("body.model", "model.backbone.weights")
+"""Settings that name what a run keeps in its folder."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +108,47 @@ def find_original(what: str, place: Path, *, uri: str | None = None) -> Original
 def rerun_config(origin: OriginalRun, overrides: Sequence[str], output: Path | None) -> Config:
     """Return the configuration of the new run: the first one's under the overrides.
 
+    Body model and first weights of the backbone come from the first run's folder where it keeps
+    them, so that nothing outside it but the data is needed.
+
     Raises:
         ConfigError: An override is wrong.
     """
     places = [] if output is None else [f"run.output_dir={json.dumps(str(output))}"]
-    return load_config(origin.folder / "config.yaml", [*overrides, *places])
+    first = load_config(origin.folder / "config.yaml")
+    config = load_config(origin.folder / "config.yaml", [*overrides, *places])
+    if config.body.model == first.body.model:
+        config = _with(config, "body.model", _kept_model(origin, first))
+    if config.model.backbone == first.model.backbone:
+        config = _with(config, "model.backbone.weights", _kept_weights(origin, first))
+    return config
+
+
+def _kept_model(origin: OriginalRun, first: Config) -> Path | None:
+    same = SmilModel.builtin().matches(origin.facts.get("model_hash", ""))
+    return None if first.body.model == SHAPE_FAMILY and same else kept_body_model(origin.folder)
+
+
+def _kept_weights(origin: OriginalRun, first: Config) -> Path | None:
+    """Return a file, or the run itself if its checkpoints have a backbone never trained."""
+    if first.model.backbone.weights == "none":
+        return None
+    if first.model.backbone.freeze is True and last_entry(origin.folder / "checkpoints"):
+        return origin.folder
+    return kept_backbone(origin.folder)
+
+
+def _with(config: Config, key: str, place: Path | None) -> Config:
+    """Return the configuration with a setting that names a place; as it is for None."""
+    if place is None:
+        return config
+    values = config.model_dump()
+    *sections, last = key.split(".")
+    section = values
+    for name in sections:
+        section = section[name]
+    section[last] = str(place.absolute())
+    return Config.model_validate(values)
 
 
 def changes(origin: OriginalRun, config: Config) -> list[Change]:
@@ -121,10 +161,14 @@ def changes(origin: OriginalRun, config: Config) -> list[Change]:
     facts = origin.facts
     old = flatten(load_config(origin.folder / "config.yaml").model_dump(mode="json"))
     new = flatten(config.model_dump(mode="json"))
+    kept = str(origin.folder.absolute())
     found = [
         Change(SETTINGS + key, old.get(key), new.get(key))
         for key in sorted({*old, *new})
-        if old.get(key) != new.get(key) and not key.startswith(("run.", "tracking."))
+        if old.get(key) != new.get(key)
+        and not key.startswith(("run.", "tracking."))
+        # What the first run kept is the same, wherever it was read from then.
+        and not (key in KEPT and str(new[key]).startswith(kept))
     ]
     model = SmilModel.open(config.body.model)
     version, diff = code_version(Path(__file__).parent)

@@ -5,6 +5,7 @@
 - `diff.patch`: uncommitted changes of the code, if it is a git checkout
 - `metrics.jsonl`: one line per step and per epoch
 - `status.json`: where the run stands
+- `inputs/`: the body model, and the first weights of a pretrained backbone that is trained
 - `checkpoints/`, `overlays/`, `plots/`
 
 Only one process writes a run folder at a time.

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.errors import ConfigError, SmilRayError
 from smil_ray.orchestration.train.recorder import Recorder, check_same_data, record_start
@@ -20,6 +19,7 @@ from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.assemble import assemble, assemble_beside, open_data
 from smil_ray.training.batches.features import with_cached_features
 from smil_ray.training.checkpoint.folder import load_newest
+from smil_ray.training.checkpoint.inputs import open_body_model
 from smil_ray.training.loop import fit
 from smil_ray.training.packing.compatibility import stream_key
 from smil_ray.training.packing.loop import Member, MemberEnd, fit_packed
@@ -156,7 +156,7 @@ class _Setup:
         run, config = RunDir.open(packed.folder), packed.config
         resume = load_newest(run.checkpoints)
         if self._first is None:
-            model = SmilModel.open(config.body.model)
+            model = open_body_model(config, packed.folder)
             data = self._open_data(config, model)
             parts = assemble(config, data, model, self._world.device)
             parts = with_cached_features(parts, config, self._world.device, resume=resume)

@@ -14,6 +14,7 @@ from smil_ray.orchestration.train._pictures import (
 )
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.checkpoint.files import Checkpoint
+from smil_ray.training.checkpoint.inputs import keep_backbone, keep_body_model
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import Hooks, Predictions, Progress
 
@@ -98,6 +99,11 @@ def record_start(
     known = {} if beside is None else beside.facts()["network"]
     run.truncate_metrics(0 if resume is None else resume.meta["step"])
     run.write_json("splits.json", parts.splits.names(parts.data.names))
+    keep_body_model(run.path, parts.model)
+    backbone = parts.regressor.backbone
+    pretrained = run.load_config().model.backbone.weights != "none"
+    if resume is None and pretrained and not backbone.always_frozen:
+        keep_backbone(run.path, backbone)
     size = describe(parts.regressor, known.get("backbone_gflops"))
     latency = measure_latency(
         parts.regressor, parts.model.device, known.get("backbone_latency_ms")

@@ -21,6 +21,7 @@ from smil_ray.training.assemble import assemble, open_data
 from smil_ray.training.batches.features import with_cached_features
 from smil_ray.training.checkpoint.files import Checkpoint
 from smil_ray.training.checkpoint.folder import load_newest
+from smil_ray.training.checkpoint.inputs import open_body_model
 from smil_ray.training.loop import fit
 from smil_ray.training.parts import SampleSource
 from smil_ray.training.reports import EpochReport, FitResult, Hooks
@@ -40,7 +41,7 @@ class TrainingJob:
     Attributes:
         run: The run folder, on storage that all of them see.
         config: The resolved configuration, data path absolute.
-        model: The body model; None opens `config.body.model`.
+        model: The body model; None opens the run folder's, or else `config.body.model`.
         open_data: Opens the data set in each process.
     """
 
@@ -71,10 +72,10 @@ def train_in_this_process(
     """
     run, config = RunDir.open(job.run), job.config
     with compute_threads(config, world), _sole_writer(run, world):
-        model = job.model or SmilModel.open(config.body.model)
-        data = job.open_data(config, model)
-        parts = assemble(config, data, model, world.device)
         resume = load_newest(run.checkpoints)
+        model = job.model or open_body_model(config, run.path)
+        data = job.open_data(config, model)
+        parts = assemble(_as_begun(config, resume), data, model, world.device)
         check_same_data(resume, parts)
         stop = stop or _StopFile(run)
         build = _build_hooks(world, display, stop)
@@ -94,6 +95,15 @@ def train_in_this_process(
                 announce(summary)
             hooks = Recorder(run, config, parts, display).hooks(hooks)
         return fit(parts, config, folder=run.path, hooks=hooks, resume=resume, world=world)
+
+
+def _as_begun(config: Config, resume: Checkpoint | None) -> Config:
+    """Leave out where a backbone's weights came from once a checkpoint has them."""
+    if resume is None:
+        return config
+    backbone = config.model.backbone.model_copy(update={"weights": "none"})
+    model = config.model.model_copy(update={"backbone": backbone})
+    return config.model_copy(update={"model": model})
 
 
 def _ignore(_: EpochReport) -> None:

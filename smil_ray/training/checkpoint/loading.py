@@ -20,6 +20,7 @@ from smil_ray.training.checkpoint.files import (
     save_checkpoint,
 )
 from smil_ray.training.checkpoint.folder import best_entry, last_entry
+from smil_ray.training.checkpoint.inputs import open_body_model
 
 __all__ = [
     "Checkpoint",
@@ -94,8 +95,8 @@ def load_regressor(
     Args:
         path: Checkpoint or run folder.
         device: Where the network goes.
-        model: The body model it was trained with, or its file; None opens the one that its
-            configuration names.
+        model: The body model it was trained with, or its file; None opens the one that the run
+            folder keeps, or else the one that its configuration names.
 
     Raises:
         CheckpointError: It is missing or damaged, or the body model has changed since.
@@ -107,7 +108,9 @@ def load_regressor(
     settings = config.model.model_copy(update={"backbone": backbone})
     try:
         body = None if model is None else SmilModel.open(model)
-        model = _open_model(config, meta, body)
+        # A checkpoint is RUN/checkpoints/NAME.
+        body = body or open_body_model(config, checkpoint.path.absolute().parents[1])
+        model = _checked(body, config, meta)
         regressor = build_regressor(
             settings,
             n_joints=meta["n_joints"],
@@ -124,9 +127,8 @@ def load_regressor(
     return LoadedRegressor(checkpoint.path, regressor, config, meta, model)
 
 
-def _open_model(config: Config, meta: dict[str, Any], model: SmilModel | None) -> SmilModel:
+def _checked(model: SmilModel, config: Config, meta: dict[str, Any]) -> SmilModel:
     """Return the body model of a checkpoint after making sure that it is still the same."""
-    model = model or SmilModel.open(config.body.model)
     if not model.matches(meta["model_hash"]):
         raise CheckpointError(
             f"body.model {config.body.model}",

@@ -1,0 +1,102 @@
+"""What a run was given and keeps in its own folder, so that the folder can go anywhere.
+
+`RUN/inputs/` holds files that are named by the hash of their content and never change:
+
+- `body_model-HASH.npz`: the body model, in the safe form
+- `backbone-HASH.safetensors`: the weights that a backbone had before it was trained; those of one
+  that is never trained are in every checkpoint
+
+Runs side by side share a file by hard links.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from smil_ray.body.smil_model import SmilModel
+from smil_ray.config import Config
+from smil_ray.errors import CheckpointError, ModelFileError
+from smil_ray.models.backbones import Backbone
+from smil_ray.training.batches.features import weights_hash
+
+INPUTS = "inputs"
+_DIGITS = 16
+
+
+def keep_body_model(run: Path, model: SmilModel) -> Path:
+    """Put the body model into a run folder, unless it is there; return its file.
+
+    Raises:
+        CheckpointError: It cannot be written.
+    """
+    name = f"body_model-{model.content_hash[:_DIGITS]}.npz"
+    return _keep(run, name, lambda path: model.save(path))
+
+
+def keep_backbone(run: Path, backbone: Backbone) -> Path:
+    """Put a backbone's weights, as they are now, into a run folder; return the file.
+
+    Raises:
+        CheckpointError: It cannot be written.
+    """
+    name = f"backbone-{weights_hash(backbone)[:_DIGITS]}.safetensors"
+    state = backbone.model.state_dict()
+    plain = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
+    return _keep(run, name, lambda path: save_file(plain, path))
+
+
+def kept_body_model(run: Path) -> Path | None:
+    """Return the file of the body model in a run folder; None in runs that kept none."""
+    return next(iter(sorted((run / INPUTS).glob("body_model-*.npz"))), None)
+
+
+def kept_backbone(run: Path) -> Path | None:
+    """Return the file of the backbone's first weights in a run folder; None without one."""
+    return next(iter(sorted((run / INPUTS).glob("backbone-*.safetensors"))), None)
+
+
+def open_body_model(config: Config, run: Path) -> SmilModel:
+    """Return the body model that a run keeps, or else the one that its configuration names.
+
+    Raises:
+        ModelFileError: It is missing or damaged.
+    """
+    return SmilModel.open(kept_body_model(run) or config.body.model)
+
+
+def _keep(run: Path, name: str, write: Callable[[Path], object]) -> Path:
+    target = run / INPUTS / name
+    if target.is_file():
+        return target
+    partial = target.with_name(f".{os.getpid()}-{name}")
+    try:
+        target.parent.mkdir(exist_ok=True)
+        if not _link(run, name, partial):
+            write(partial)
+        partial.replace(target)
+    except (OSError, ModelFileError) as error:
+        raise CheckpointError(
+            f"{target} cannot be written: {error}",
+            remedy="free space or choose another run.output_dir",
+        ) from error
+    finally:
+        with contextlib.suppress(NotADirectoryError):
+            partial.unlink(missing_ok=True)
+    return target
+
+
+def _link(run: Path, name: str, partial: Path) -> bool:
+    """Take the file of a run beside this one, if there is one; false if there is none."""
+    beside = next(iter(run.parent.glob(f"*/{INPUTS}/{name}")), None)
+    if beside is None:
+        return False
+    try:
+        os.link(beside, partial)
+    except OSError:
+        # Another file system, or one without links; a full disk is noticed by the copy.
+        shutil.copyfile(beside, partial)
+    return True
