@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "body": {"core"},
     "render": {"core", "body"},
     "data": {"config", "core", "body", "render"},
-    "models": {"config", "core"},
+    "models": {"config", "core", "body", "render"},
     "losses": {"config", "core", "body", "render"},
     "training": {"config", "core", "body", "data", "models", "losses"},
     "tracking": {"config", "core"},

@@ -236,6 +236,19 @@ class SmilModel:
             params.rotation_matrices(), params.trans, propagate_scaling=propagate_scaling
         )
 
+    def joint_basis(
+        self, rest: RestJoints = "auto"
+    ) -> tuple[Float[Tensor, "n_joints 3"], Float[Tensor, "n_betas n_joints 3"]]:
+        """Return the rest joints of the mean shape and how each beta moves them; see `with_shape`.
+
+        Raises:
+            ModelFileError: `rest="regressed"` and the model has no regressor.
+        """
+        static = self.static_joints if rest == "auto" else rest == "static"
+        if not static:
+            return self._joint_basis
+        return self.rest_joints, self.rest_joints.new_zeros(self.n_betas, self.n_joints, 3)
+
     def _shaped_joints(self, betas: Tensor, rest: RestJoints) -> Tensor:
         static = self.static_joints if rest == "auto" else rest == "static"
         if static:

@@ -50,8 +50,9 @@ class HeadConfig(Settings):
 
     `hidden_dim` null follows from the backbone's width (`joint_tokens`: 128). `iterations` and
     `queries` (query tokens that share the work) are the transformer decoder's, `finest_stride`
-    (input pixels per cell of the joints' heat maps) is that of `joint_tokens`, `depth` and
-    `num_heads` are of both.
+    (input pixels per cell of the joints' heat maps) and `refinements` (how often it compares its
+    estimate with where it sees the joints, and corrects it) are those of `joint_tokens`, `depth`
+    and `num_heads` are of both.
     """
 
     type: Literal["mlp", "transformer_decoder", "joint_tokens"] = "transformer_decoder"
@@ -62,6 +63,7 @@ class HeadConfig(Settings):
     iterations: Annotated[int, Field(ge=1)] = 3
     queries: Annotated[int, Field(ge=1)] = 1
     finest_stride: Literal[2, 4, 8, 16] = 4
+    refinements: Annotated[int, Field(ge=0, le=8)] = 1
 
 
 class ModelConfig(Settings):

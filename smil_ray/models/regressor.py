@@ -9,15 +9,17 @@ from torch import Tensor, nn
 
 from smil_ray.config import ModelConfig
 from smil_ray.core.params import SmilParams
-from smil_ray.models.backbones import Backbone, Features, build_backbone
+from smil_ray.models.backbones import Backbone, build_backbone
 from smil_ray.models.decoder import (
     ParameterDecoder,
     ScaleBasis,
     TargetStatistics,
     given_intrinsics,
 )
-from smil_ray.models.heads.build import build_head, finest_stride
-from smil_ray.models.heads.output import HeadOutput, KeypointMaps
+from smil_ray.models.features import Features
+from smil_ray.models.heads.build import build_head, corrects_itself, finest_stride
+from smil_ray.models.heads.output import EstimatedJoints, Estimator, HeadOutput, KeypointMaps
+from smil_ray.models.kinematics import Kinematics
 
 
 def build_regressor(
@@ -27,6 +29,7 @@ def build_regressor(
     n_betas: int,
     statistics: TargetStatistics,
     basis: ScaleBasis | None = None,
+    kinematics: Kinematics | None = None,
     backbone: Backbone | None = None,
 ) -> "Regressor":
     """Return the network of `config` for a SMIL model with these sizes.
@@ -39,19 +42,23 @@ def build_regressor(
         n_betas: Its shape coefficients.
         statistics: What the outputs start from.
         basis: The SMIL model's directions.
+        kinematics: The SMIL model's joints; heads that correct their estimate need them.
         backbone: A backbone to share; None makes `config`'s own.
 
     Raises:
         ConfigError: See `build_backbone`; or a mode of joint scales or translations needs
             directions that the SMIL model does not have.
+        ValueError: The head corrects its estimate and there are no `kinematics`.
     """
+    if kinematics is None and corrects_itself(config.head):
+        raise ValueError("build_regressor: a head with refinements needs the body's kinematics")
     decoder = ParameterDecoder(config, n_joints, n_betas, statistics, basis)
     head_seed = int(torch.randint(2**62, ()))
     if backbone is None:
         backbone = build_backbone(config.backbone, finest_stride(config))
     torch.manual_seed(head_seed)
     head = build_head(config.head, backbone.spec, decoder.layout)
-    return Regressor(config, backbone, head, decoder)
+    return Regressor(config, backbone, head, decoder, kinematics)
 
 
 class Regressor(nn.Module):
@@ -63,12 +70,14 @@ class Regressor(nn.Module):
         backbone: Backbone,
         head: nn.Module,
         decoder: ParameterDecoder,
+        kinematics: Kinematics | None = None,
     ) -> None:
         super().__init__()
         self.config = config
         self.backbone = backbone
         self.head = head
         self.decoder = decoder
+        self.kinematics = kinematics if corrects_itself(config.head) else None
         width = backbone.spec.num_features
         self.camera = CameraInput(width) if config.camera == "known" else None
 
@@ -136,10 +145,21 @@ class Regressor(nn.Module):
         if self.camera is not None:
             pooled = features.pooled + self.camera(given_intrinsics(intrinsics))
             features = features._replace(pooled=pooled)
-        found: HeadOutput = self.head(features, self.decoder.initial)
+        found: HeadOutput = self.head(features, self.decoder.initial, self._estimator(intrinsics))
         with torch.autocast(found.raw.device.type, enabled=False):
             params = self.decoder(found.raw.float(), intrinsics)
         return params if found.keypoints is None else self._with_keypoints(params, found.keypoints)
+
+    def _estimator(self, intrinsics: Float[Tensor, "batch 4"] | None) -> Estimator | None:
+        """Return the function that says where raw outputs put the joints of this batch."""
+        kinematics = self.kinematics
+        if kinematics is None:
+            return None
+
+        def joints_of(raw: Float[Tensor, "batch total"]) -> EstimatedJoints:
+            return kinematics(self.decoder(raw, intrinsics), intrinsics)
+
+        return joints_of
 
     def _with_keypoints(self, params: SmilParams, keypoints: KeypointMaps) -> SmilParams:
         return replace(

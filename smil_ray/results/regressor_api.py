@@ -27,6 +27,7 @@ from smil_ray.core.params import SmilParams
 from smil_ray.errors import ConfigError, DataError
 from smil_ray.losses.objective import Objective
 from smil_ray.models.decoder import ScaleBasis, TargetStatistics
+from smil_ray.models.kinematics import Kinematics
 from smil_ray.models.regressor import Regressor, build_regressor
 from smil_ray.render.camera import Camera
 from smil_ray.render.rasterize import hard_mask, project_to_pixels
@@ -79,6 +80,7 @@ class SMILImageRegressor:
             n_betas=body.n_betas,
             statistics=UNTRAINED,
             basis=ScaleBasis(body.scaledirs, body.transdirs),
+            kinematics=Kinematics(body, BodyConfig()),
         )
         config = Config(model=model_config, body=BodyConfig(model=_name(shape_family)))
         self._assemble(regressor, body, config, device, _render_size(data_batch))

@@ -20,6 +20,7 @@ from smil_ray.losses.objective import Objective
 from smil_ray.models.backbones import Backbone, backbone_spec
 from smil_ray.models.decoder import ScaleBasis, TargetStatistics
 from smil_ray.models.heads.build import finest_stride
+from smil_ray.models.kinematics import Kinematics
 from smil_ray.models.regressor import Regressor, build_regressor
 from smil_ray.training.checkpoint.frozen_weights import FrozenWeights
 from smil_ray.training.parts import Parts, SampleSource
@@ -149,6 +150,7 @@ def _regressor(
         n_betas=model.n_betas,
         statistics=statistics,
         basis=ScaleBasis(model.scaledirs, model.transdirs),
+        kinematics=Kinematics(model, config.body),
         backbone=backbone,
     )
 

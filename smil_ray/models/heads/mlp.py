@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from smil_ray.config import HeadConfig
 from smil_ray.core.params import HeadLayout
-from smil_ray.models.backbones import BackboneSpec, Features
+from smil_ray.models.features import BackboneSpec, Features
 from smil_ray.models.heads._positions import grid_coordinates
-from smil_ray.models.heads.output import HeadOutput
+from smil_ray.models.heads.output import Estimator, HeadOutput
 
 OUTPUT_GAIN = 0.01
 """Gain of the last layer's initial weights: predictions start near the initial estimate."""
@@ -54,7 +54,12 @@ class MlpHead(nn.Module):
         nn.init.xavier_uniform_(self.output.weight, gain=OUTPUT_GAIN)
         nn.init.zeros_(self.output.bias)
 
-    def forward(self, features: Features, initial: Float[Tensor, " total"]) -> HeadOutput:
+    def forward(
+        self,
+        features: Features,
+        initial: Float[Tensor, " total"],
+        estimator: Estimator | None = None,
+    ) -> HeadOutput:
         """Return the initial estimate plus what the network adds to it."""
         seen = torch.cat([self.norm(features.pooled), self.summary(features.tokens)], dim=1)
         return HeadOutput(initial + self.output(self.layers(seen)).float())

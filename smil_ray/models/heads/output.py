@@ -1,5 +1,10 @@
-"""What a head gives: raw outputs, and where it saw the joints if it looks at each."""
+"""What a head gives: raw outputs, and where it saw the joints if it looks at each.
 
+`Estimator` is how a head that corrects itself learns where its raw outputs put the joints.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from jaxtyping import Float
@@ -31,3 +36,28 @@ class HeadOutput(NamedTuple):
 
     raw: Float[Tensor, "batch total"]
     keypoints: KeypointMaps | None = None
+
+
+@dataclass(frozen=True)
+class EstimatedJoints:
+    """Joints of an estimate, in the camera frame.
+
+    Attributes:
+        xy: Where they project to, fractions of the picture.
+        position: Relative to the root joint, in lengths of the mean body.
+        rotation: Joint frame -> camera; columns are the joint's axes.
+        extent: Half the height of the viewing frustum at the root, in lengths of the mean body.
+        below: 1 where a joint (column) hangs on another (row), however far down.
+        child_mean: Rows that take the mean over a joint's own children; zero for leaves.
+    """
+
+    xy: Float[Tensor, "batch n_joints 2"]
+    position: Float[Tensor, "batch n_joints 3"]
+    rotation: Float[Tensor, "batch n_joints 3 3"]
+    extent: Float[Tensor, "batch 1 1"]
+    below: Float[Tensor, "n_joints n_joints"]
+    child_mean: Float[Tensor, "n_joints n_joints"]
+
+
+Estimator = Callable[[Float[Tensor, "batch total"]], EstimatedJoints]
+"""Raw outputs to joints: decoder, kinematics and camera."""

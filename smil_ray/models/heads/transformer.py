@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from smil_ray.config import HeadConfig
 from smil_ray.core.params import HeadLayout
 from smil_ray.errors import ConfigError
-from smil_ray.models.backbones import BackboneSpec, Features
+from smil_ray.models.features import BackboneSpec, Features
 from smil_ray.models.heads._attention import Attention, Memory
 from smil_ray.models.heads._positions import sinusoidal_encoding
 from smil_ray.models.heads._reuse import ReusedLinear, reuse
-from smil_ray.models.heads.output import HeadOutput
+from smil_ray.models.heads.output import Estimator, HeadOutput
 
 OUTPUT_GAIN = 0.01
 """Gain of the last layer's initial weights: predictions start near the initial estimate."""
@@ -53,7 +53,12 @@ class TransformerHead(nn.Module):
         nn.init.xavier_uniform_(self.output.weight, gain=OUTPUT_GAIN)
         nn.init.zeros_(self.output.bias)
 
-    def forward(self, features: Features, initial: Float[Tensor, " total"]) -> HeadOutput:
+    def forward(
+        self,
+        features: Features,
+        initial: Float[Tensor, " total"],
+        estimator: Estimator | None = None,
+    ) -> HeadOutput:
         """Return the estimate after the last correction of the initial one."""
         memories = self.memories(features)
         queries = self.first_queries(features)

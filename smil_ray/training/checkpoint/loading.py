@@ -11,6 +11,7 @@ from smil_ray.config import Config, CropConfig
 from smil_ray.config.reading import load_config
 from smil_ray.errors import CheckpointError
 from smil_ray.models.decoder import ScaleBasis, TargetStatistics
+from smil_ray.models.kinematics import Kinematics
 from smil_ray.models.regressor import Regressor, build_regressor
 from smil_ray.training.checkpoint.files import (
     CONFIG,
@@ -117,6 +118,7 @@ def load_regressor(
             n_betas=meta["n_betas"],
             statistics=TargetStatistics(**meta["statistics"]),
             basis=ScaleBasis(model.scaledirs, model.transdirs),
+            kinematics=Kinematics(model, config.body),
         )
         regressor.load_state_dict(checkpoint.weights)
     except (KeyError, TypeError, RuntimeError) as error:

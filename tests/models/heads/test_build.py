@@ -8,7 +8,7 @@ import torch
 from smil_ray.config import HeadConfig
 from smil_ray.core.params import HeadLayout
 from smil_ray.errors import ConfigError
-from smil_ray.models.backbones import BackboneSpec, Features
+from smil_ray.models.features import BackboneSpec, Features
 from smil_ray.models.heads._attention import AbsorbedProjection
 from smil_ray.models.heads.build import HEADS, build_head
 from smil_ray.models.heads.mlp import SpatialSummary
@@ -29,7 +29,9 @@ def features() -> Features:
 
 def build(kind, **settings):
     torch.manual_seed(0)
-    return build_head(HeadConfig(type=kind, hidden_dim=32, **settings), SPEC, LAYOUT)
+    # What refinements do is in test_refinement.
+    config = HeadConfig(type=kind, hidden_dim=32, refinements=0, **settings)
+    return build_head(config, SPEC, LAYOUT)
 
 
 def test_registry_has_the_types_of_the_config():

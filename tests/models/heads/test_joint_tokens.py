@@ -6,8 +6,9 @@ import torch
 from smil_ray.config import HeadConfig
 from smil_ray.core.params import HeadLayout
 from smil_ray.errors import ConfigError
-from smil_ray.models.backbones import BackboneSpec, Features, MapSpec
-from smil_ray.models.heads.joint_tokens import JointTokensHead, look_under
+from smil_ray.models.features import BackboneSpec, Features, MapSpec
+from smil_ray.models.heads._look import look_under
+from smil_ray.models.heads.joint_tokens import JointTokensHead
 
 SPEC = BackboneSpec(
     "x",
@@ -25,7 +26,9 @@ PLAIN = BackboneSpec("vit", 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (2, 2), 20, 24
 
 def build(layout: HeadLayout, spec: BackboneSpec = SPEC, **settings) -> JointTokensHead:
     torch.manual_seed(0)
-    config = HeadConfig(type="joint_tokens", hidden_dim=32, dropout=0.0, **settings)
+    # What refinements do is in test_refinement.
+    settings = {"hidden_dim": 32, "dropout": 0.0, "refinements": 0, **settings}
+    config = HeadConfig(type="joint_tokens", **settings)
     return JointTokensHead(spec, layout, config)
 
 
