@@ -9,15 +9,17 @@ import torch
 from smil_ray.config import BackboneConfig, BodyConfig, HeadConfig, LossConfig, ModelConfig
 from smil_ray.losses.objective import Objective
 from smil_ray.models.decoder import ScaleBasis, TargetStatistics
+from smil_ray.models.kinematics import Kinematics
 from smil_ray.models.regressor import build_regressor
 
-STEPS, WARMUP, RATE = 120, 20, 5e-4
-SIZE = 64
+WARMUP, SIZE = 20, 64
 HEADS = {
     "joint_tokens": {"hidden_dim": 64, "num_heads": 4},
     "mlp": {},
     "transformer_decoder": {"hidden_dim": 128, "num_heads": 4, "depth": 2, "iterations": 2},
 }
+STEPS = {"joint_tokens": 300, "mlp": 120, "transformer_decoder": 120}
+RATES = {"joint_tokens": 2e-3, "mlp": 5e-4, "transformer_decoder": 5e-4}
 
 
 @pytest.mark.slow
@@ -52,13 +54,15 @@ def test_one_batch_is_learnt_to_two_pixels_and_one_percent(
         n_betas=insect.n_betas,
         statistics=statistics,
         basis=ScaleBasis(insect.scaledirs, insect.transdirs),
+        kinematics=Kinematics(insect, BodyConfig()),
     ).train()
     objective = Objective(insect, LossConfig(), BodyConfig(), config)
-    optimiser = torch.optim.AdamW(regressor.parameters(), lr=RATE)
-    for step in range(STEPS):
+    steps, rate = STEPS[head], RATES[head]
+    optimiser = torch.optim.AdamW(regressor.parameters(), lr=rate)
+    for step in range(steps):
         for group in optimiser.param_groups:
-            cosine = (1 + math.cos(math.pi * step / STEPS)) / 2
-            group["lr"] = RATE * cosine * min(1.0, (step + 1) / WARMUP)
+            cosine = (1 + math.cos(math.pi * step / steps)) / 2
+            group["lr"] = rate * cosine * min(1.0, (step + 1) / WARMUP)
         optimiser.zero_grad()
         params = regressor(batch.image, intrinsics=batch.intrinsics)
         objective(params, batch, 0).total.backward()
