@@ -17,6 +17,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+
 from smil_ray.cli.exit import INTERRUPTED, exit_code
 from smil_ray.cli.main import kebab
 from smil_ray.config import Config
@@ -97,9 +99,22 @@ def _train(arguments: argparse.Namespace) -> int:
         resume = shlex.join(["python", "experiments/train.py", "--resume", str(run.path)])
         sys.stdout.write(f"go on with: {resume}\n")
         return INTERRUPTED
+    _calibrate(run.path)
     sys.stdout.write(f"evaluate it: {shlex.join(['smil-ray', 'evaluate', str(run.path)])}\n")
     sys.stdout.write("compare:     mlflow ui\n")
     return 0
+
+
+def _calibrate(run: Path) -> None:
+    """Keep the intervals of joints in the run, which its predictions will have."""
+    from smil_ray.results.report.winner import open_run
+    from smil_ray.results.uncertainty.calibration import calibrate_run, coverage_table
+
+    found = calibrate_run(*open_run(run))
+    if isinstance(found, str):
+        _say(f"no intervals of joints: {found}")
+    else:
+        Console().print(coverage_table(found))
 
 
 def _config(arguments: argparse.Namespace) -> Config:

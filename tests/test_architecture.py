@@ -36,6 +36,7 @@ RIM_PACKAGES: dict[str, tuple[str, ...]] = {
     "timm": ("models/",),
     "mlflow": ("tracking/tracker",),
     "ray": ("orchestration/",),
+    "pyarrow": ("results/prediction/output/",),
 }
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

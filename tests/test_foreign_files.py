@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import orjson
 import pytest
 
 from smil_ray import SmilDataset, SmilModel
@@ -13,6 +12,7 @@ from smil_ray.data import image_io
 from smil_ray.errors import DataError, ModelFileError
 from smil_ray.results.prediction.images import find_images
 from smil_ray.results.prediction.predict import predict_images
+from tests.results.prediction.prediction_files import record
 
 PICTURES = (
     *("upright.jpg", "exif6_stored_rotated.jpg", "gray12in16.png", "gray12in16.tif"),
@@ -55,7 +55,7 @@ def test_every_foreign_file_has_its_verdict(
     out = tmp_path / "folder"
     assert main(["predict", str(insect_run), str(cases), "--out", str(out)]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert f"{len(PICTURES)} of {len(PICTURES)} images done" in said
+    assert f"{len(PICTURES)} of {len(PICTURES)} done; results in" in said
     assert "7 left out, no image: README.md, " in said
 
 
@@ -84,10 +84,7 @@ def test_photo_stored_on_its_side_is_predicted_like_the_upright_one(
     assert np.abs(turned - upright).mean() < 2
     assert image_io.read_rgb(paths[0]).shape == (120, 90, 3)
     predict_images(insect_run, paths, tmp_path)
-    found, expected = (
-        np.array(orjson.loads((tmp_path / f"{path.stem}.json").read_bytes())["joints_2d_px"])
-        for path in paths
-    )
+    found, expected = (record(tmp_path, path.stem)["joints_2d_px"] for path in paths)
     assert np.abs(found - expected).max() < 2.0
 
 

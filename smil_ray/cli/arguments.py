@@ -10,6 +10,8 @@ from smil_ray.errors import ConfigError
 
 Chosen = TypeVar("Chosen", bound=BaseModel)
 
+CHECKPOINT_HELP = "a run folder (its best checkpoint is used) or a checkpoint folder"
+
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 else:

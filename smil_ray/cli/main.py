@@ -16,6 +16,7 @@ from smil_ray.cli import (
     doctor,
     inspect,
     model,
+    predict,
     preprocess,
     results,
     runs,
@@ -33,6 +34,7 @@ MODULES = (
     model,
     weights,
     results,
+    predict,
     compare,
     runs,
 )
@@ -44,11 +46,12 @@ from images to a trained network:
   python experiments/tune_backbones.py --data demo.h5
   smil-ray compare runs/SWEEP                     which is best, and how sure that is
   smil-ray evaluate RUN --data demo.h5            metrics beside two baselines
-  smil-ray predict RUN photo.jpg --out results    parameters and overlay
+  smil-ray predict RUN photo.jpg --out results    joints, parameters, overlay; videos too
 """
 
 AFTER_INTERRUPTION = {
     "preprocess": "start again with --resume to do only what is missing",
+    "predict": "give the same command again to go on",
     "synth": "start again to make only what is missing",
 }
 

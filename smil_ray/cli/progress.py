@@ -1,7 +1,8 @@
 """One progress bar for every command: share, count, rate, time left."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -15,7 +16,12 @@ from rich.progress import (
 )
 from rich.text import Text
 
-Update = Callable[[int, int], None]
+
+class Update(Protocol):
+    """Shows how far it is."""
+
+    def __call__(self, done: int, total: int, what: str | None = None) -> None:
+        """Show how many of how many are done, and what is going on if that has changed."""
 
 
 class RateColumn(ProgressColumn):
@@ -40,7 +46,9 @@ def progress_bar(what: str, console: Console | None = None) -> Iterator[Update]:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=None)
 
-        def update(done: int, total: int) -> None:
+        def update(done: int, total: int, what: str | None = None) -> None:
+            if what is not None:
+                bar.update(task, description=what)
             bar.update(task, completed=done, total=total)
 
         yield update

@@ -57,6 +57,23 @@ def draw_keypoints(
     return canvas
 
 
+def draw_radii(
+    image: UInt8[np.ndarray, "h w 3"],
+    xy: Float[np.ndarray, "n_joints 2"],
+    radii: Float[np.ndarray, " n_joints"],
+    color: Color = ERROR_COLOR,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the picture with a thin circle around each keypoint; NaN has none.
+
+    Radii are fractions of the picture's width.
+    """
+    canvas = np.ascontiguousarray(image).copy()
+    for point, radius in zip(_to_pixels(xy, canvas), radii * canvas.shape[1], strict=True):
+        if np.isfinite(radius):
+            _dot(canvas, point, float(radius), color, filled=False)
+    return canvas
+
+
 def draw_mesh(
     image: UInt8[np.ndarray, "h w 3"],
     vertices_cam: Float[np.ndarray, "n_verts 3"],
@@ -215,9 +232,11 @@ def _line(canvas: np.ndarray, a: np.ndarray, b: np.ndarray, color: Color, width:
         cv2.line(canvas, start, end, color, width, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
-def _dot(canvas: np.ndarray, point: np.ndarray, radius: int, color: Color, filled: bool) -> None:
+def _dot(
+    canvas: np.ndarray, point: np.ndarray, radius: int | float, color: Color, filled: bool
+) -> None:
     if np.isfinite(point).all():
-        size = radius << _SUBPIXEL_BITS
+        size = round(radius * (1 << _SUBPIXEL_BITS))
         thickness = cv2.FILLED if filled else 1
         place = _fixed_point(point)
         cv2.circle(canvas, place, size, color, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)

@@ -18,7 +18,7 @@ from smil_ray.core.params import (
 from smil_ray.data.synthetic._appearance import draw_coat
 from smil_ray.data.synthetic.annotations import SubjectTruth
 from smil_ray.data.synthetic.poses.clearance import Capsules
-from smil_ray.data.synthetic.poses.sides import mirror_partners
+from smil_ray.data.synthetic.poses.sides import standing_axes
 from smil_ray.data.synthetic.poses.source import PoseSource, open_pose_source
 from smil_ray.data.synthetic.scene import Anatomy, AnimalDraw
 
@@ -69,14 +69,8 @@ class RenderBody:
 
     @cached_property
     def standing(self) -> Float[np.ndarray, "3 3"]:
-        """Matrix from the model's axes to those of an animal with its head along x and z up.
-
-        SMIL and SMAL are modelled so; a model whose sides lie along x is taken as SMPL's, which
-        stands along y and looks along z.
-        """
-        rest = self.model.source.joints_at_rest()
-        _, lateral = mirror_partners(self.model.skeleton, rest)
-        return np.eye(3)[[2, 0, 1]] if lateral == 0 else np.eye(3)
+        """Matrix from the model's axes to those of an animal with its head along x and z up."""
+        return standing_axes(self.model.skeleton, self.model.source.joints_at_rest())
 
     @cached_property
     def anatomy(self) -> Anatomy:

@@ -26,11 +26,15 @@ class Box:
         xywh: Left, top, width, height; continuous, pixel i covers [i, i + 1).
         where: The place it was read from, for messages.
         size_px: Width and height of the picture it was drawn on, None if not said.
+        frame: The frame of a video, counted from 0; None: every frame, or a picture.
+        animal: Number of the animal, the same in all frames; None: its place in the file.
     """
 
     xywh: tuple[float, float, float, float]
     where: str
     size_px: tuple[int, int] | None = None
+    frame: int | None = None
+    animal: int | None = None
 
     def inside(self, size_px: tuple[int, int]) -> Float[np.ndarray, "4"]:
         """Return left, top, right, bottom of the part inside a picture of this width and height.
@@ -78,7 +82,10 @@ class BoxFile:
 
 
 def read_boxes(path: Path) -> BoxFile:
-    """Return the boxes of a CSV file (`file,x,y,w,h`, other columns are ignored) or a COCO file.
+    """Return the boxes of a CSV or a COCO file.
+
+    CSV: `file,x,y,w,h`; of a video's frames `file,frame,x,y,w,h`; with `animal` the number of
+    each animal. Other columns are ignored.
 
     Raises:
         DataError: It cannot be read, is neither, or holds no box.
@@ -94,8 +101,12 @@ def read_boxes(path: Path) -> BoxFile:
     return BoxFile(path, boxes)
 
 
-def table_rows(path: Path, data: bytes, columns: Sequence[str]) -> list[dict[str, Any]]:
+def table_rows(
+    path: Path, data: bytes, columns: Sequence[str], optional: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Return the rows of a CSV file, `file` as text and each of `columns` as a number.
+
+    Columns of `optional` are None where the file does not have them or a cell is empty.
 
     Raises:
         DataError: A column is missing, or a value is not a number.
@@ -117,15 +128,17 @@ def table_rows(path: Path, data: bytes, columns: Sequence[str]) -> list[dict[str
     for row in reader:
         where = f"{path}:{reader.line_num}"
         numbers = {name: _number(row[name], f"{where}: {name}") for name in columns}
-        rows.append({"file": row["file"], "where": where, **numbers})
+        more = {name: _whole(row.get(name), f"{where}: {name}") for name in optional}
+        rows.append({"file": row["file"], "where": where, **numbers, **more})
     return rows
 
 
 def _csv(path: Path, data: bytes) -> dict[str, list[Box]]:
     boxes: dict[str, list[Box]] = {}
-    for row in table_rows(path, data, _COLUMNS):
+    for row in table_rows(path, data, _COLUMNS, ("frame", "animal")):
         xywh = row["x"], row["y"], row["w"], row["h"]
-        boxes.setdefault(row["file"], []).append(Box(xywh, row["where"]))
+        box = Box(xywh, row["where"], frame=row["frame"], animal=row["animal"])
+        boxes.setdefault(row["file"], []).append(box)
     return boxes
 
 
@@ -153,6 +166,15 @@ def _coco(path: Path, data: bytes) -> dict[str, list[Box]]:
             remedy="or give a CSV file with the columns file,x,y,w,h",
         ) from error
     return boxes
+
+
+def _whole(text: str | None, where: str) -> int | None:
+    if text is None or not text.strip():
+        return None
+    value = _number(text, where)
+    if value < 0 or value != int(value):
+        raise DataError(where, expected="a whole number of at least 0", found=repr(text))
+    return int(value)
 
 
 def _number(value: Any, where: str) -> float:

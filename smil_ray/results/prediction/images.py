@@ -1,5 +1,6 @@
-"""Which image files are meant: files and folders, and the names that other files call them by."""
+"""Which pictures and videos are meant: files, folders, patterns, and names in other files."""
 
+import glob
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,10 @@ from smil_ray.data.image_files.formats import HEAD_BYTES, IMAGE_SUFFIXES, SUFFIX
 from smil_ray.data.replicant.files import printable
 from smil_ray.errors import DataError
 
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".mts", ".ogv"),
+)
+"""Endings of the names of videos."""
 _COMPANIONS = ("_ID", "_Depth", "_NormalWA")
 _NAMED = 5
 """How many names of files that were left out a note has."""
@@ -19,7 +24,7 @@ class FoundImages:
     """What is in the places that a person named.
 
     Attributes:
-        paths: Image files, each once.
+        paths: Pictures and videos, each once.
         left_out: File or folder -> why it is not among them.
     """
 
@@ -38,11 +43,21 @@ class FoundImages:
         return found
 
 
-def find_images(paths: Iterable[Path]) -> FoundImages:
-    """Return the image files among `paths`, those of a folder (one level) sorted.
+def is_video(path: Path) -> bool:
+    """Return whether a file is a video, by the ending of its name."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
 
-    An image is told by its name's ending or by its content. ReplicAnt's masks and depth maps
-    beside a picture of a folder are no images to predict on.
+
+def find_images(paths: Iterable[Path], *, recursive: bool = False) -> FoundImages:
+    """Return the pictures and videos among `paths`, those of a folder sorted.
+
+    A picture is told by its name's ending or by its content, a video by its name's ending. What
+    does not exist and holds `*`, `?` or `[` is a pattern (`**` for any folders). ReplicAnt's masks
+    and depth maps beside a picture of a folder are no images to predict on.
+
+    Args:
+        paths: Files, folders and patterns.
+        recursive: Whether folders within folders are searched too.
 
     Raises:
         DataError: A path does not exist, or there is no image at all.
@@ -50,19 +65,35 @@ def find_images(paths: Iterable[Path]) -> FoundImages:
     found: list[Path] = []
     left_out: dict[Path, str] = {}
     for path in paths:
-        if path.is_dir():
-            found += _images_of(path, left_out)
-        elif path.exists():
-            found.append(path)
-        else:
-            raise DataError(f"Image {path} does not exist", remedy="check the path")
+        for place in _matching(path):
+            if place.is_dir():
+                for folder in _folders(place, recursive):
+                    found += _images_of(folder, left_out, recursive)
+            else:
+                found.append(place)
     if not found:
         raise DataError(
             "No image to predict on",
-            expected=f"files ending in {', '.join(IMAGE_SUFFIXES)}",
+            expected=f"files ending in {', '.join(IMAGE_SUFFIXES)}, or a video",
             found="; ".join(FoundImages([], left_out).notes()) or None,
         )
     return FoundImages(list(dict.fromkeys(found)), left_out)
+
+
+def _matching(path: Path) -> list[Path]:
+    """Return the path itself, or what matches it as a pattern."""
+    if path.exists():
+        return [path]
+    places = sorted(glob.glob(str(path), recursive=True)) if glob.has_magic(str(path)) else []  # noqa: PTH207
+    if not places:
+        raise DataError(f"Image {path} does not exist", remedy="check the path")
+    return [Path(place) for place in places]
+
+
+def _folders(folder: Path, recursive: bool) -> list[Path]:
+    if not recursive:
+        return [folder]
+    return [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]
 
 
 def match_names(names: Iterable[str], paths: Sequence[Path], where: str) -> dict[Path, str]:
@@ -99,23 +130,28 @@ def match_names(names: Iterable[str], paths: Sequence[Path], where: str) -> dict
     return found
 
 
-def unique_stems(paths: Sequence[Path]) -> list[str]:
-    """Return names for results, after the images'; those of equal names get a number."""
+def unique_stems(paths: Sequence[Path], taken: Iterable[str] = ()) -> list[str]:
+    """Return names for results, after the images'; those of equal names get a number.
+
+    Names in `taken` are those of other results.
+    """
     names: list[str] = []
-    used: set[str] = set()
-    taken = {path.stem for path in paths}
+    used: set[str] = set(taken)
+    reserved = {path.stem for path in paths} | used
     for path in paths:
         free = (f"{path.stem}_{number}" for number in itertools.count(2))
-        name = path.stem if path.stem not in used else next(n for n in free if n not in taken)
+        name = path.stem if path.stem not in used else next(n for n in free if n not in reserved)
         names.append(name)
         used.add(name)
-        taken.add(name)
+        reserved.add(name)
     return names
 
 
-def _images_of(folder: Path, left_out: dict[Path, str]) -> list[Path]:
+def _images_of(folder: Path, left_out: dict[Path, str], recursive: bool) -> list[Path]:
     images = []
     for path in sorted(folder.iterdir()):
+        if recursive and path.is_dir():
+            continue
         reason = _why_not(path)
         if reason is None:
             images.append(path)
@@ -130,7 +166,7 @@ def _why_not(path: Path) -> str | None:
     """Return why an entry of a folder is no image, None if it is one."""
     if path.is_dir():
         return "folder"
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if path.suffix.lower() in IMAGE_SUFFIXES or is_video(path):
         return None
     try:
         with path.open("rb") as file:

@@ -1,28 +1,41 @@
-"""Images to SMIL parameters, joints and overlays, with a trained checkpoint.
+"""Pictures and videos to SMIL parameters, joints and overlays, with a trained checkpoint.
 
-Every file that cannot be read is reported with its reason and the rest is done. Pictures that are
-not square are padded to a square, as in training, or squares around boxes are cut out of them;
-pixels in the results are those of the file.
+Pictures are read and rows are written in threads beside the network. Every file that cannot be
+read is reported with its reason and the rest is done. What a folder of results holds already is
+not predicted again, so that the same command goes on after an interruption. Pictures that are not
+square are padded to a square, as in training, or squares around boxes are cut out of them; pixels
+in the results are those of the file.
 """
 
-import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 from smil_ray.data.image_io import TURNED
-from smil_ray.data.replicant.files import check_name, printable
-from smil_ray.errors import DataError
-from smil_ray.results.prediction.boxes import Box, BoxFile
-from smil_ray.results.prediction.cameras import KnownCamera, unknown_camera
-from smil_ray.results.prediction.images import match_names, unique_stems
-from smil_ray.results.prediction.predictor import Predictor, Question
-from smil_ray.results.prediction.views import Picture, open_picture
-from smil_ray.results.prediction.writing import COLUMNS, write_answer
+from smil_ray.results.prediction.asking import (
+    Ask,
+    FrameReader,
+    Loaded,
+    boxless_note,
+    look_closer,
+)
+from smil_ray.results.prediction.cameras import KnownCamera
+from smil_ray.results.prediction.options import PredictOptions
+from smil_ray.results.prediction.output.finish import finish
+from smil_ray.results.prediction.parts import Key, PartStore, Results
+from smil_ray.results.prediction.predictor import Predictor
+from smil_ray.results.prediction.read_ahead import read_ahead
+from smil_ray.results.prediction.rows import RowWriter
+from smil_ray.results.prediction.settings import SETTINGS_FILE, check_same_settings, settings_of
+from smil_ray.results.prediction.sources import Boxes, Plan, frames_of_all, make_plan
+from smil_ray.results.prediction.video import FrameRange
+from smil_ray.results.uncertainty.calibration import run_intervals
 from smil_ray.training.checkpoint.loading import LoadedRegressor
 
-Boxes = BoxFile | Literal["auto", "none"]
+PARTS = "parts"
+Progress = Callable[[str, int, int], None]
+"""Called with what is going on, how much of it is done, and of how much."""
 
 
 @dataclass(frozen=True)
@@ -30,24 +43,16 @@ class PredictReport:
     """What `predict_images` did.
 
     Attributes:
-        done: Names of results.
-        failed: File, and which of its boxes, -> why there is no result.
+        done: Names of results, those of an earlier call included.
+        failed: File, frame or animal -> why there is no result.
         notes: What a person should know of the rest.
+        found_done: How many results were there already.
     """
 
     done: tuple[str, ...]
     failed: dict[str, str]
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One result: a picture, and a box in it where boxes are given."""
-
-    path: Path
-    name: str
-    label: str
-    box: Box | None
+    found_done: int = 0
 
 
 def predict_images(
@@ -57,141 +62,153 @@ def predict_images(
     *,
     boxes: Boxes | None = None,
     camera: KnownCamera | None = None,
-    batch_size: int = 8,
-    progress: Callable[[int, int], None] | None = None,
+    options: PredictOptions | None = None,
+    progress: Progress | None = None,
 ) -> PredictReport:
-    """Write parameters (.npz, .json), an overlay (.png) and joints.csv for each animal.
+    """Predict every animal of pictures and videos; see docs/prediction.md for what is written.
 
     Args:
         loaded: Network, its configuration and its body model, or a run or checkpoint folder.
-        paths: Image files.
+        paths: Pictures and videos.
         out: Folder for the results; made where missing.
         boxes: Of each animal in the pictures; `auto` predicts on the whole picture, takes the
             box of the predicted animal, and predicts again; `none` shows the network whole
             pictures. None: `auto` for networks that were trained on crops, else `none`.
         camera: Of the pictures, where it is known.
-        batch_size: Images per forward pass.
-        progress: Called with (results done, results in all).
+        options: Everything else.
+        progress: Shows how far it is.
 
     Raises:
-        ConfigError: The network needs to know the camera, and none is given.
-        DataError: A file of boxes or cameras names none of the images.
+        ConfigError: The network needs to know the camera, and none is given; or `out` holds
+            results of another network, other boxes or another camera.
+        DataError: A file of boxes or cameras names none of the images; results cannot be written.
     """
-    loaded = LoadedRegressor.open(loaded)
+    loaded, options = LoadedRegressor.open(loaded), options or PredictOptions()
     predictor = Predictor.of(loaded)
     predictor.check_camera(camera is not None)
     chosen = boxes or ("none" if loaded.crop.mode == "none" else "auto")
-    notes = [*_camera_notes(predictor, camera), *_crop_notes(loaded, chosen)]
-    failed: dict[str, str] = {}
-    jobs, more = _jobs(paths, chosen, failed)
-    cameras = None if camera is None else camera.of_images(paths)
-    out.mkdir(parents=True, exist_ok=True)
-    done: list[str] = []
-    changed: dict[Path, tuple[str, ...]] = {}
-    with (out / "joints.csv").open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream)
-        table.writerow(COLUMNS)
-        for start in range(0, len(jobs), batch_size):
-            batch = _questions(jobs[start : start + batch_size], predictor, cameras, failed)
-            if chosen == "auto":
-                batch = _closer(batch, predictor, failed)
-            answers = predictor.answer([question for _, question in batch])
-            for (job, question), answer in zip(batch, answers, strict=True):
-                rows = write_answer(question, answer, loaded.model, out / job.name)
-                table.writerows(rows)
-                done.append(job.name)
-                changed[job.path] = question.picture.notes
-            if progress is not None:
-                progress(min(start + batch_size, len(jobs)), len(jobs))
-    return PredictReport(tuple(done), failed, (*notes, *more, *_pixel_notes(changed.values())))
+    store = _open_store(out, options.fresh)
+    known = dict(store.keys())
+    plan = make_plan(paths, chosen, camera, {key[0]: name for key, name in known.items()})
+    check_same_settings(out, settings_of(loaded, chosen, camera))
+    show = progress or _ignore
+    prediction = _Prediction(predictor, plan, options, store, set(known), show)
+    prediction.run(looks_twice=chosen == "auto")
+    stamps = {source.label: source.stamp for source in plan.sources}
+    results = Results.of(store, stamps).ordered(list(stamps))
+    wanted = _wanted(results, plan, options.frames)
+    intervals, lack = run_intervals(loaded)
+    finished = finish(wanted, plan, predictor, out, options, intervals, show)
+    notes = (
+        *_camera_notes(predictor, camera),
+        *_crop_notes(loaded, chosen),
+        *plan.notes,
+        *_pixel_notes(wanted),
+        *finished.notes,
+        *filter(None, [lack]),
+    )
+    found_done = sum(key in known for key in wanted.keys)
+    report = PredictReport(wanted.names, plan.failed, notes, found_done)
+    finished.write_summary(report.done, report.failed, notes)
+    return report
 
 
-def _jobs(
-    paths: Sequence[Path], boxes: Boxes, failed: dict[str, str]
-) -> tuple[list[_Job], list[str]]:
-    """Return what is to be done, one job for each box, and notes on the file of boxes."""
-    pairs: list[tuple[Path, Box | None]] = [(path, None) for path in paths]
-    notes: list[str] = []
-    if isinstance(boxes, BoxFile):
-        names = match_names(boxes.boxes, paths, str(boxes.path))
-        pairs = [
-            (path, box) for path in paths if path in names for box in boxes.boxes[names[path]]
-        ]
-        for path in paths:
-            if path not in names:
-                failed[printable(path)] = f"{boxes.path} has no box of it."
-        others = [name for name in boxes.boxes if name not in names.values()]
-        if others:
-            notes.append(f"{boxes.path}: {len(others)} other images, such as {others[0]!r}")
-    stems = unique_stems([path for path, _ in pairs])
-    counts: dict[Path, int] = {}
-    jobs = []
-    for (path, box), stem in zip(pairs, stems, strict=True):
-        counts[path] = counts.get(path, 0) + 1
-        label = printable(path) if counts[path] == 1 else f"{printable(path)} ({counts[path]})"
-        jobs.append(_Job(path, stem, label, box))
-    return jobs, notes
+class _Prediction:
+    """One pass of the network over what is not done yet."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        plan: Plan,
+        options: PredictOptions,
+        store: PartStore,
+        done: set[Key],
+        show: Progress,
+    ) -> None:
+        self._predictor = predictor
+        self._plan = plan
+        self._options = options
+        self._store = store
+        self._done = done
+        self._show = show
+
+    def run(self, *, looks_twice: bool) -> None:
+        """Ask the network about every animal; failures go into the plan."""
+        options, sources = self._options, self._plan.sources
+        total = frames_of_all(sources, options.frames)
+        reader = FrameReader(self._predictor, options.frames, self._done, keeps_pixels=looks_twice)
+        works = chain.from_iterable(reader.works(source) for source in sources)
+        ahead = 2 * options.batch_size
+        n_read = 0
+        read = read_ahead(works, threads=options.threads, ahead=ahead)
+        with RowWriter(self._store, self._predictor) as writer:
+            for asks, n_frames in self._batches(read):
+                if looks_twice:
+                    asks = look_closer(asks, self._predictor, self._plan.failed)
+                if asks:
+                    writer.put(asks, self._predictor.ask([ask.question for ask in asks]))
+                n_read += n_frames
+                self._show("predicting", n_read, max(total, n_read))
+        for source in sources:
+            note = boxless_note(source, options.frames)
+            self._plan.notes += [] if note is None else [note]
+
+    def _batches(self, read: Iterator[Loaded]) -> Iterator[tuple[list[Ask], int]]:
+        """Yield what is asked in batches, and how many frames were read for each."""
+        waiting: list[Ask] = []
+        n_frames, size = 0, self._options.batch_size
+        for loaded in read:
+            self._plan.failed.update(loaded.failed)
+            waiting += loaded.asks
+            n_frames += 1
+            while len(waiting) >= size:
+                yield waiting[:size], n_frames
+                waiting, n_frames = waiting[size:], 0
+        if waiting or n_frames:
+            yield waiting, n_frames
 
 
-def _questions(
-    jobs: Sequence[_Job],
-    predictor: Predictor,
-    cameras: dict[Path, KnownCamera] | None,
-    failed: dict[str, str],
-) -> list[tuple[_Job, Question]]:
-    """Return what to ask the network for those jobs whose picture, box and camera are usable."""
-    questions = []
-    last: Picture | None = None  # Animals of one picture follow each other.
-    for job in jobs:
-        try:
-            check_name(job.path)
-            last = last if last is not None and last.path == job.path else open_picture(job.path)
-            questions.append((job, _question(job, last, predictor, cameras)))
-        except DataError as error:
-            failed[job.label] = str(error)
-    return questions
+def _open_store(out: Path, fresh: bool) -> PartStore:
+    store = PartStore(out / PARTS)
+    if fresh:
+        store.clear()
+        (out / SETTINGS_FILE).unlink(missing_ok=True)
+        for overlay in (out / "overlays").glob("*"):
+            overlay.unlink()
+    return store
 
 
-def _question(
-    job: _Job,
-    picture: Picture,
-    predictor: Predictor,
-    cameras: dict[Path, KnownCamera] | None,
-) -> Question:
-    size = picture.size_px
-    if cameras is not None and job.path not in cameras:
-        raise DataError("the file of cameras has no line of it")
-    camera = unknown_camera(size) if cameras is None else cameras[job.path].pixels(size)
-    question = Question(picture, picture.whole, camera)
-    return question if job.box is None else predictor.closer(question, job.box.inside(size))
+def _wanted(results: Results, plan: Plan, frames: FrameRange) -> Results:
+    """Return the results of those frames and animals that are asked for now."""
+    sources = {source.label: source for source in plan.sources}
+    animals: dict[tuple[str, int], set[int]] = {}
+    rows = []
+    for row, (label, _, frame, animal) in enumerate(results.keys):
+        source = sources[label]
+        if source.video is not None and frame not in frames:
+            continue
+        if (label, frame) not in animals:
+            animals[label, frame] = {number for number, _ in source.animals(frame)}
+        if animal in animals[label, frame]:
+            rows.append(row)
+    return results.chosen(rows)
 
 
-def _closer(
-    batch: Sequence[tuple[_Job, Question]], predictor: Predictor, failed: dict[str, str]
-) -> list[tuple[_Job, Question]]:
-    """Return the questions again, each for the square around the animal that was found."""
-    closer = []
-    answers = predictor.answer([question for _, question in batch])
-    for (job, question), answer in zip(batch, answers, strict=True):
-        try:
-            box = predictor.box_of(answer, question.picture)
-            closer.append((job, predictor.closer(question, box)))
-        except DataError as error:
-            failed[job.label] = str(error)
-    return closer
-
-
-def _pixel_notes(changed: Iterable[tuple[str, ...]]) -> list[str]:
-    """Return in how many pictures what was done to the stored pixels; each result has its own."""
-    turned = deep = 0
-    for notes in changed:
-        turned += any(note.startswith(TURNED) for note in notes)
-        deep += any(not note.startswith(TURNED) for note in notes)
+def _pixel_notes(results: Results) -> list[str]:
+    """Return in how many pictures what was done to the stored pixels; each row has its own."""
+    turned: set[str] = set()
+    deep: set[str] = set()
+    for rows in results.chunks(names=("source", "notes")):
+        for source, text in zip(rows["source"].tolist(), rows["notes"].tolist(), strict=True):
+            for note in filter(None, text.split("; ")):
+                (turned if note.startswith(TURNED) else deep).add(source)
     found = []
     if turned:
-        found.append(f"{turned} turned upright, as EXIF says; pixels are those of the upright one")
+        found.append(
+            f"{len(turned)} turned upright, as EXIF says; pixels are those of the upright one"
+        )
     if deep:
-        found.append(f"{deep} of more than 8 bits, each scaled by its own range")
+        found.append(f"{len(deep)} of more than 8 bits, each scaled by its own range")
     return found
 
 
@@ -213,3 +230,7 @@ def _crop_notes(loaded: LoadedRegressor, boxes: Boxes) -> list[str]:
     if loaded.crop.mode != "none" and boxes == "none":
         return ["the network was trained on crops around animals: --box auto fits it better"]
     return []
+
+
+def _ignore(*_: object) -> None:
+    """Do nothing."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from smil_ray.body.smil_model import PosedBody, SmilModel
 from smil_ray.config import BodyConfig, CropConfig
@@ -38,11 +38,17 @@ class Question:
         picture: The whole picture.
         window: The square that the network sees.
         camera_px: fx, fy, cx, cy of the whole picture; fx and fy are NaN where unknown.
+        view: The square as the network sees it, if it is cut out already.
     """
 
     picture: Picture
     window: Window
     camera_px: Intrinsics
+    view: UInt8[np.ndarray, "size size 3"] | None = None
+
+    def with_view(self, size: int) -> "Question":
+        """Return the question with its square cut out."""
+        return replace(self, view=self.picture.cut(self.window, size))
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,23 @@ class Answer:
     def joints_px(self) -> Float[np.ndarray, "n_joints 2"]:
         """Return where the joints are in the whole picture, NaN behind the camera."""
         return _to_pixels(self.joints, self.camera_px)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The animals of a batch of questions, one each; see `Answer`.
+
+    Attributes:
+        params: In the camera frame, on the CPU.
+        joints: Camera coordinates, model units.
+        joints_px: In the whole picture; NaN behind the camera.
+        camera_px: fx, fy, cx, cy of each whole picture.
+    """
+
+    params: SmilParams
+    joints: Float[np.ndarray, "n n_joints 3"]
+    joints_px: Float[np.ndarray, "n n_joints 2"]
+    camera_px: Float[np.ndarray, "n 4"]
 
 
 class Predictor:
@@ -130,7 +153,8 @@ class Predictor:
         """
         self.check_camera(not any(np.isnan(q.camera_px[0]) for q in questions))
         size = self.input_size
-        images = np.stack([q.picture.cut(q.window, size) for q in questions])
+        views = [q.picture.cut(q.window, size) if q.view is None else q.view for q in questions]
+        images = np.stack(views)
         intrinsics = np.stack([q.window.intrinsics_of_px(q.camera_px) for q in questions])
         device = next(self.regressor.parameters()).device
         # Not inference mode: its results cannot be optimised any further.
@@ -140,6 +164,21 @@ class Predictor:
                 intrinsics=torch.from_numpy(intrinsics).float().to(device),
             )
         return _for_whole_pictures(params, questions)
+
+    def answers(self, params: SmilParams, questions: Sequence[Question]) -> Answers:
+        """Return the animals that `ask` found for these questions, in camera coordinates."""
+        params = change_frame(params.detach(), "camera")
+        joints = self.posed(params).joints.cpu().numpy()
+        camera_px = self._cameras(params, questions)
+        return Answers(params, joints, pixels_of(joints, camera_px), camera_px)
+
+    def posed(self, params: SmilParams) -> PosedBody:
+        """Return the bodies of parameters, posed as the network's configuration says."""
+        return self.model.pose(
+            params.to(self.model.device),
+            rest=self.body.rest_joints,
+            propagate_scaling=self.body.propagate_scaling,
+        )
 
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """Return each animal in camera coordinates of its whole picture, on the CPU."""
@@ -156,7 +195,7 @@ class Predictor:
 
         The box has the room that it had on average in training.
         """
-        return replace(question, window=mean_window(box, self.crop))
+        return replace(question, window=mean_window(box, self.crop), view=None)
 
     def box_of(self, answer: Answer, picture: Picture) -> Float[np.ndarray, "4"]:
         """Return left, top, right, bottom (px) of an animal inside its picture.
@@ -177,21 +216,34 @@ class Predictor:
         return box
 
     def _answer(self, params: SmilParams, question: Question) -> Answer:
-        posed = self.model.pose(
-            params.to(self.model.device),
-            rest=self.body.rest_joints,
-            propagate_scaling=self.body.propagate_scaling,
-        )
-        side = question.picture.whole.side
-        focal = 0.5 * side / np.tan(np.radians(float(params.fov)) / 2.0)
-        camera_px = question.camera_px.copy()
-        camera_px[:2] = np.where(self.knows_camera, camera_px[:2], focal)
-        return Answer(params, posed, camera_px)
+        return Answer(params, self.posed(params), self._cameras(params, [question])[0])
+
+    def _cameras(
+        self, params: SmilParams, questions: Sequence[Question]
+    ) -> Float[np.ndarray, "n 4"]:
+        """Return each picture's camera (px), the focal length as given or as predicted."""
+        side = np.array([q.picture.whole.side for q in questions])
+        fov = params.fov[:, 0].double().numpy()
+        focal = 0.5 * side / np.tan(np.radians(fov) / 2.0)
+        camera_px = np.stack([q.camera_px for q in questions])
+        if not self.knows_camera:
+            camera_px[:, :2] = focal[:, None]
+        return camera_px
 
     @property
     def knows_camera(self) -> bool:
         """Whether the network is told the focal length (`model.camera: known`)."""
         return self.regressor.config.camera == "known"
+
+
+def pixels_of(
+    joints: Float[np.ndarray, "n n_joints 3"], camera_px: Float[np.ndarray, "n 4"]
+) -> Float[np.ndarray, "n n_joints 2"]:
+    """Return where joints in camera coordinates are in their pictures, NaN behind the camera."""
+    x, y, z = np.moveaxis(joints.astype(np.float64), 2, 0)
+    safe = np.where(z > 0, z, np.nan)
+    fx, fy, cx, cy = camera_px.T[..., None]
+    return np.stack([cx - fx * x / safe, cy - fy * y / safe], axis=2)
 
 
 def _for_whole_pictures(params: SmilParams, questions: Sequence[Question]) -> SmilParams:

@@ -1,6 +1,6 @@
 """A picture and the square of it that the network sees."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -34,6 +34,10 @@ class Picture:
     def whole(self) -> Window:
         """The smallest square around the whole picture."""
         return Window.padded(*self.size_px)
+
+    def without_pixels(self) -> "Picture":
+        """Return the picture's name, size and notes: every pixel is black and takes no memory."""
+        return replace(self, rgb=np.broadcast_to(np.uint8(0), self.rgb.shape))
 
     def cut(self, window: Window, size: int) -> UInt8[np.ndarray, "size size 3"]:
         """Return a square of the picture at `size` x `size` px, black outside the picture."""

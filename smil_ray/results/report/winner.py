@@ -19,6 +19,7 @@ from smil_ray.results.evaluate import (
 from smil_ray.results.evaluation.uncertainty import with_pose_score
 from smil_ray.results.prediction_sheet import write_prediction_sheet
 from smil_ray.results.ranking.sample_errors import SampleErrors
+from smil_ray.results.uncertainty.calibration import calibrate_run
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.checkpoint.loading import LoadedRegressor, load_regressor
 from smil_ray.training.validation.mean_pose import mean_pose_figures
@@ -32,8 +33,8 @@ BATCH = 16
 def evaluate_winner(run: Path, *, split: str = "test") -> dict[str, Any]:
     """Return the figures of a run's best checkpoint on a split, beside the baselines.
 
-    `evaluation.json` and a picture of the best, median and worst predictions stay in the run
-    folder.
+    `evaluation.json`, `intervals.json` and a picture of the best, median and worst predictions
+    stay in the run folder.
 
     Raises:
         CheckpointError: The run has no checkpoint.
@@ -44,6 +45,7 @@ def evaluate_winner(run: Path, *, split: str = "test") -> dict[str, Any]:
     evaluation = evaluate(loaded, dataset, split=split)
     evaluation.write_json(run / "evaluation.json")
     write_prediction_sheet(loaded, dataset, run / PICTURE_FILE, split=split, each=1)
+    calibrate_run(loaded, dataset)
     record = evaluation.as_record()
     return {**record, "figures": record.pop("metrics"), "picture": PICTURE_FILE}
 

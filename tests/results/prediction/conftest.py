@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 
 from smil_ray.data.dataset import SmilDataset
+from smil_ray.results.uncertainty.calibration import calibrate_run
 from smil_ray.training.checkpoint.loading import LoadedRegressor, load_regressor
 
 
 @pytest.fixture(scope="module")
-def loaded(insect_run: Path) -> LoadedRegressor:
-    return load_regressor(insect_run)
+def loaded(insect_file: Path, insect_run: Path) -> LoadedRegressor:
+    """The network of a run that keeps intervals of joints."""
+    found = load_regressor(insect_run)
+    calibrate_run(found, SmilDataset.from_path(insect_file))
+    return found
 
 
 @pytest.fixture

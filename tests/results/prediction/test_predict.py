@@ -6,44 +6,61 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import orjson
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
+from smil_ray.results.prediction.options import PredictOptions
 from smil_ray.results.prediction.predict import predict_images
 from smil_ray.results.prediction.views import Picture
 from smil_ray.training.checkpoint.loading import LoadedRegressor
-from tests.results.prediction.prediction_files import table, write
+from tests.results.prediction.prediction_files import record, table, write
 
 
 def test_every_picture_gets_parameters_joints_and_an_overlay(
     loaded: LoadedRegressor, photo: np.ndarray, tmp_path: Path
 ) -> None:
     paths = [write(tmp_path / f"{name}.png", photo + add) for name, add in (("a", 0), ("b.1", 9))]
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[str, int, int]] = []
     out = tmp_path / "deep" / "out"
     report = predict_images(
-        loaded, paths, out, batch_size=1, progress=lambda *done: seen.append(done)
+        loaded,
+        paths,
+        out,
+        options=PredictOptions(batch_size=1),
+        progress=lambda *done: seen.append(done),
     )
-    assert (report.done, report.failed, seen) == (("a", "b.1"), {}, [(1, 2), (2, 2)])
-    assert {path.name for path in out.iterdir()} == {"joints.csv"} | {
-        f"{name}{suffix}" for name in ("a", "b.1") for suffix in (".npz", ".json", "_overlay.png")
+    assert (report.done, report.failed, report.found_done) == (("a", "b.1"), {}, 0)
+    assert [(what, done) for what, done, total in seen if total == 2] == [
+        *(("predicting", 1), ("predicting", 2)),
+        *(("drawing", 1), ("drawing", 2)),
+    ]
+    assert {path.name for path in out.iterdir()} == {
+        *("predictions.csv", "predictions.parquet", "animals.csv", "parameters.npz"),
+        *("overlays", "summary.html", "parts", "predict.json"),
     }
-    record = orjson.loads((out / "a.json").read_bytes())
     names = list(loaded.model.skeleton.joint_names)
-    assert (record["image"], record["joint_names"]) == ("a.png", names)
-    with np.load(out / "a.npz") as arrays:
-        for name, value in record["parameters"].items():
-            np.testing.assert_allclose(arrays[name], value, atol=1e-6, err_msg=name)
-        assert arrays["joints_3d"].shape == (55, 3)
-        pixels = arrays["joints_2d_px"]
+    found = record(out, "a")
+    assert found["joint_names"].tolist() == names
+    assert found["joints_3d"].shape == (55, 3)
+    assert found["joint_rot"].shape == (54, 3)
     rows = table(out)
-    assert len(rows) == 1 + 2 * 55
-    assert rows[1][:2] == ["a.png", names[0]]
-    np.testing.assert_allclose([float(row[2]) for row in rows[1:56]], pixels[:, 0], rtol=1e-6)
-    overlay = cv2.imread(str(out / "a_overlay.png"))
+    assert [row["joint"] for row in rows] == 2 * names
+    assert [row["name"] for row in rows] == 55 * ["a"] + 55 * ["b.1"]
+    pixels = [[float(row["x_px"]), float(row["y_px"])] for row in rows[:55]]
+    np.testing.assert_allclose(pixels, found["joints_2d_px"], rtol=1e-6)
+    places = [[float(row[f"{axis}_cam"]) for axis in "xyz"] for row in rows[:55]]
+    np.testing.assert_allclose(places, found["joints_3d"], rtol=1e-6)
+    tidy = parquet.read_table(out / "predictions.parquet").to_pydict()
+    np.testing.assert_allclose(tidy["x_px"], [float(row["x_px"]) for row in rows], rtol=1e-6)
+    assert list(tidy) == list(rows[0])
+    assert tidy["time_s"][0] is None
+    overlay = cv2.imread(str(out / "overlays" / "a.png"))
     assert overlay is not None
     assert overlay.shape == (64, 128, 3)
+    page = (out / "summary.html").read_text()
+    assert "data:image/jpeg" in page
+    assert "http" not in page
 
 
 @pytest.mark.parametrize("padding", [((0, 0), (17, 17)), ((11, 11), (0, 0))])
@@ -58,9 +75,9 @@ def test_joints_of_a_picture_that_is_not_square_are_pixels_of_the_file(
     out = tmp_path / "out"
     paths = [write(tmp_path / f"{n}.png", rgb) for n, rgb in (("cut", cut), ("square", square))]
     predict_images(loaded, paths, out)
-    with np.load(out / "cut.npz") as of_cut, np.load(out / "square.npz") as of_square:
-        np.testing.assert_allclose(of_cut["joints_3d"], of_square["joints_3d"], atol=1e-6)
-        difference = of_square["joints_2d_px"] - of_cut["joints_2d_px"]
+    of_cut, of_square = record(out, "cut"), record(out, "square")
+    np.testing.assert_allclose(of_cut["joints_3d"], of_square["joints_3d"], atol=1e-6)
+    difference = of_square["joints_2d_px"] - of_cut["joints_2d_px"]
     np.testing.assert_allclose(difference, np.tile([left, top], (55, 1)), atol=1e-4)
 
 
@@ -81,11 +98,12 @@ def test_broken_pictures_are_named_and_the_rest_is_done(
     text.write_text("not a picture")
     empty.write_bytes(b"")
     out = tmp_path / "out"
-    report = predict_images(loaded, [cut, good, text, empty], out, batch_size=3)
+    report = predict_images(loaded, [cut, good, text, empty], out)
     assert report.done == ("good",)
     assert set(report.failed) == {str(cut), str(text), str(empty)}
     assert "damaged JPEG" in report.failed[str(cut)]
-    assert {row[0] for row in table(out)[1:]} == {"good.jpg"}
+    assert {row["source"] for row in table(out)} == {str(good)}
+    assert "damaged JPEG" in (out / "summary.html").read_text()
 
 
 def test_name_in_another_encoding_is_reported_and_the_rest_is_done(
@@ -110,8 +128,7 @@ def test_checkpoint_body_settings_pose_the_prediction(
         body = loaded.config.body.model_copy(update={"rest_joints": rest})
         changed = replace(loaded, config=loaded.config.model_copy(update={"body": body}))
         predict_images(changed, [path], tmp_path / rest)
-        with np.load(tmp_path / rest / "a.npz") as arrays:
-            joints[rest] = arrays["joints_3d"]
+        joints[rest] = record(tmp_path / rest, "a")["joints_3d"]
     assert np.abs(joints["static"] - joints["regressed"]).max() > 1e-5
 
 
@@ -122,7 +139,7 @@ def test_pictures_of_one_name_do_not_overwrite_each_other(
     paths = [write(tmp_path / name, photo) for name in names]
     report = predict_images(loaded, paths, tmp_path / "out")
     assert sorted(report.done) == ["p", "p_2", "p_3", "p_4"]
-    assert len(list((tmp_path / "out").glob("*.npz"))) == 4
+    assert len(list((tmp_path / "out" / "overlays").glob("*.png"))) == 4
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
@@ -137,15 +154,13 @@ def test_photo_stored_on_its_side_is_predicted_like_the_upright_one(
     stored.save(tmp_path / "stored.png", exif=exif)
     paths = [tmp_path / "stored.png", write(tmp_path / "upright.png", upright)]
     report = predict_images(loaded, paths, tmp_path / "out")
-    found, expected = (
-        orjson.loads((tmp_path / "out" / f"{path.stem}.json").read_bytes()) for path in paths
-    )
+    found, expected = (record(tmp_path / "out", path.stem) for path in paths)
     np.testing.assert_allclose(found["joints_2d_px"], expected["joints_2d_px"], atol=1e-4)
-    assert found["picture"]["size_px"] == expected["picture"]["size_px"] == [64, 40]
-    assert expected["picture"]["notes"] == []
+    assert found["size_px"].tolist() == expected["size_px"].tolist() == [64, 40]
+    assert expected["notes"] == ""
     if orientation > 1:
         note = f"turned upright (EXIF orientation {orientation})"
-        assert found["picture"]["notes"] == [note]
+        assert found["notes"] == note
         assert "1 turned upright, as EXIF says; pixels" in report.notes[-1]
 
 
@@ -156,9 +171,9 @@ def test_picture_of_12_in_16_bits_is_scaled_and_says_so(
     cv2.imwrite(str(tmp_path / "deep.tif"), grey * 13 + 432)
     report = predict_images(loaded, [tmp_path / "deep.tif"], tmp_path / "out")
     assert report.notes[-1] == "1 of more than 8 bits, each scaled by its own range"
-    record = orjson.loads((tmp_path / "out" / "deep.json").read_bytes())
+    notes = record(tmp_path / "out", "deep")["notes"]
     low, high = int(grey.min()) * 13 + 432, int(grey.max()) * 13 + 432
-    assert record["picture"]["notes"] == [f"16 bits: {low} to {high} became 0 to 255"]
+    assert notes == f"16 bits: {low} to {high} became 0 to 255"
 
 
 def test_run_folder_is_enough_to_predict(

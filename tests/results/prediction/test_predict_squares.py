@@ -46,9 +46,9 @@ def test_boxes_of_a_file_give_a_result_each_and_what_lacks_one_is_named(
     assert "has no box of it" in report.failed[str(paths[2])]
     assert any("1 other images, such as 'd.png'" in note for note in report.notes)
     # The side is the longer one of the box with the mean margin of training, 0.35.
-    assert record(out, "a")["crop_px"] == [0, 4, 41]
-    assert record(out, "a_2")["crop_px"][2] == 27
-    assert {(row[0], row[-1]) for row in table(out)[1:]} == {("a.png", "a"), ("a.png", "a_2")}
+    assert record(out, "a")["window"].tolist() == [0, 4, 41]
+    assert record(out, "a_2")["window"][2] == 27
+    assert {(row["animal"], row["name"]) for row in table(out)} == {("0", "a"), ("1", "a_2")}
 
 
 def test_network_trained_on_crops_looks_twice_unless_told_otherwise(
@@ -60,13 +60,13 @@ def test_network_trained_on_crops_looks_twice_unless_told_otherwise(
     assert predict_images(trained, [path], auto).notes == ()
     report = predict_images(trained, [path], whole, boxes="none")
     assert any("trained on crops" in note for note in report.notes)
-    assert record(whole, "a")["crop_px"] is None
+    assert record(whole, "a")["window"].tolist() == [0, 0, 64]
     predictor = Predictor.of(trained)
     picture = Picture(path, photo)
     question = Question(picture, picture.whole, unknown_camera(picture.size_px))
     box = predictor.box_of(predictor.answer([question])[0], picture)
     window = predictor.closer(question, box).window
-    assert record(auto, "a")["crop_px"] == [window.left, window.top, window.side]
+    assert record(auto, "a")["window"].tolist() == [window.left, window.top, window.side]
     assert window.side == pytest.approx(1.2 * (box[2:] - box[:2]).max(), abs=1.0)
 
 
@@ -75,8 +75,8 @@ def test_network_trained_on_whole_pictures_sees_them_whole_and_says_so_otherwise
 ) -> None:
     path = write(tmp_path / "a.png", photo)
     assert predict_images(loaded, [path], tmp_path / "out").notes == ()
-    assert record(tmp_path / "out", "a")["crop_px"] is None
-    report = predict_images(loaded, [path], tmp_path / "out", boxes="auto")
+    assert record(tmp_path / "out", "a")["window"].tolist() == [0, 0, 64]
+    report = predict_images(loaded, [path], tmp_path / "auto", boxes="auto")
     assert any("trained on whole pictures" in note for note in report.notes)
 
 
@@ -87,13 +87,14 @@ def test_2d_joints_are_the_3d_ones_through_the_recorded_camera(
     for boxes in ("none", "auto"):
         predict_images(loaded, [path], tmp_path / boxes, boxes=boxes)
         found = record(tmp_path / boxes, "a")
-        camera = {name: found["camera"][f"{name}_px"] for name in ("fx", "fy", "cx", "cy")}
-        x, y, z = np.array(found["joints_3d"]).T
-        expected = [camera["cx"] - camera["fx"] * x / z, camera["cy"] - camera["fy"] * y / z]
+        fx, fy, cx, cy = found["camera_px"]
+        x, y, z = found["joints_3d"].T
+        expected = [cx - fx * x / z, cy - fy * y / z]
         np.testing.assert_allclose(found["joints_2d_px"], np.transpose(expected), atol=1e-3)
-        assert (camera["cx"], camera["cy"]) == (25.0, 32.0)
-        fov = np.degrees(2 * np.arctan(0.5 * 64 / camera["fy"]))
-        assert found["camera"]["vertical_fov_deg"] == pytest.approx(fov)
+        assert (cx, cy) == (25.0, 32.0)
+        (row,) = table(tmp_path / boxes, "animals.csv")
+        fov = np.degrees(2 * np.arctan(0.5 * 64 / fy))
+        assert float(row["vertical_fov_deg"]) == pytest.approx(fov)
 
 
 def test_camera_given_to_a_network_that_predicts_it_moves_the_centre_only_with_a_note(
@@ -104,9 +105,9 @@ def test_camera_given_to_a_network_that_predicts_it_moves_the_centre_only_with_a
     predict_images(loaded, [path], tmp_path / "plain")
     report = predict_images(loaded, [path], tmp_path / "told", camera=camera)
     assert any("uses the principal point only" in note for note in report.notes)
-    plain, told = (record(tmp_path / name, "a")["camera"] for name in ("plain", "told"))
-    assert (told["cx_px"], told["cy_px"]) == (40.0, 30.0)
-    assert told["fx_px"] == pytest.approx(plain["fx_px"])
+    plain, told = (record(tmp_path / name, "a")["camera_px"] for name in ("plain", "told"))
+    assert told[2:].tolist() == [40.0, 30.0]
+    assert told[0] == pytest.approx(plain[0])
 
 
 def test_picture_that_the_file_of_cameras_lacks_is_named(
@@ -133,11 +134,10 @@ def test_places_of_heat_maps_are_written_in_pixels_beside_the_parameters(
     found = record(tmp_path / "out", "a")
     np.testing.assert_allclose(found["keypoints_px"], network.dots, atol=0.02)
     np.testing.assert_allclose(found["joints_2d_px"], network.dots, atol=0.02)
-    side = found["crop_px"][2]
+    side = found["window"][2]
     np.testing.assert_allclose(found["keypoint_scale_px"], 0.01 * side, rtol=1e-4)
-    assert not any(name.startswith("keypoint") for name in found["parameters"])
-    with np.load(tmp_path / "out" / "a.npz") as arrays:
-        np.testing.assert_allclose(arrays["keypoints_px"], found["keypoints_px"])
+    confidence = [float(row["confidence"]) for row in table(tmp_path / "out")]
+    np.testing.assert_allclose(confidence, 1.0 - 6.0 * np.exp(-5.0), rtol=1e-4)
 
 
 def test_network_that_needs_the_camera_ends_before_anything_is_written(
@@ -150,4 +150,5 @@ def test_network_that_needs_the_camera_ends_before_anything_is_written(
     assert not (tmp_path / "out").exists()
     report = predict_images(known, [path], tmp_path / "out", camera=KnownCamera.from_fov(40.0))
     assert (report.done, report.notes) == (("a",), ())
-    assert record(tmp_path / "out", "a")["camera"]["vertical_fov_deg"] == pytest.approx(40.0)
+    (row,) = table(tmp_path / "out", "animals.csv")
+    assert float(row["vertical_fov_deg"]) == pytest.approx(40.0)

@@ -24,6 +24,18 @@ def mirror_partners(
     return found[best][0], best
 
 
+def standing_axes(
+    skeleton: Skeleton, rest_joints: Float[np.ndarray, "n_joints 3"]
+) -> Float[np.ndarray, "3 3"]:
+    """Return the matrix from the model's axes to forward, left, up.
+
+    SMIL and SMAL are modelled so; a model whose sides lie along x is taken as SMPL's, which stands
+    along y and looks along z.
+    """
+    _, lateral = mirror_partners(skeleton, rest_joints)
+    return np.eye(3)[[2, 0, 1]] if lateral == 0 else np.eye(3)
+
+
 def _paired(
     skeleton: Skeleton, rest_joints: np.ndarray, axis: int, extent: float
 ) -> tuple[np.ndarray, float]:

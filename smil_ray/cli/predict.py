@@ -1,0 +1,141 @@
+"""The command `predict`: a trained network on pictures and videos."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from smil_ray.cli.arguments import (
+    CHECKPOINT_HELP,
+    Commands,
+    add_command,
+    count,
+    count_or_zero,
+    positive,
+)
+from smil_ray.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from smil_ray.results.prediction.cameras import KnownCamera
+
+_MOST_NAMED = 20
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands of this module."""
+    predict = add_command(
+        commands,
+        "predict",
+        _predict,
+        "Joints, parameters and overlays of the animals in pictures and videos.\n"
+        "The same command goes on after an interruption: what is in --out is not done again.",
+        "smil-ray predict runs/sweep/final photo.jpg folder/ 'films/*.mp4' --out results",
+    )
+    predict.add_argument("checkpoint", type=Path, help=CHECKPOINT_HELP)
+    predict.add_argument(
+        "inputs", type=Path, nargs="+", help="pictures, videos, folders, or patterns in quotes"
+    )
+    predict.add_argument("--out", type=Path, required=True, help="folder for the results")
+    predict.add_argument(
+        "--recursive", action="store_true", help="look into folders within folders too"
+    )
+    predict.add_argument(
+        "--frames",
+        default="0:",
+        metavar="START:STOP:STEP",
+        help="frames of videos, counted from 0, STOP not included (default: all)",
+    )
+    predict.add_argument("--batch-size", type=count, default=8, help="animals at once (default 8)")
+    predict.add_argument(
+        "--smooth",
+        default="none",
+        choices=("none", "weak", "medium", "strong"),
+        help="smooth videos over time, with one shape for each animal (default: none)",
+    )
+    predict.add_argument(
+        "--rank-uncertain",
+        type=count_or_zero,
+        default=0,
+        metavar="N",
+        help="name the N frames most worth labelling, spread over each video (to_label.csv)",
+    )
+    predict.add_argument("--no-overlays", action="store_true", help="draw nothing")
+    predict.add_argument(
+        "--fresh", action="store_true", help="throw away what --out holds and begin anew"
+    )
+    predict.add_argument(
+        "--box",
+        metavar="FILE|auto|none",
+        help="squares for the network: around boxes of a CSV (file,x,y,w,h; pixels; frame and "
+        "animal for videos) or COCO file, around the animal that it finds in the whole image, or "
+        "the whole image (default: auto for networks trained on crops, else none)",
+    )
+    camera = predict.add_mutually_exclusive_group()
+    camera.add_argument(
+        "--fov-deg", type=positive, help="full vertical field of view of the images, if known"
+    )
+    camera.add_argument(
+        "--intrinsics",
+        nargs="+",
+        metavar=("FX FY CX CY", "FILE"),
+        help="calibrated camera of the images, pixels: four numbers, or a JSON file (fx, fy, cx, "
+        "cy or camera_matrix), or a CSV file (file,fx,fy,cx,cy)",
+    )
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from smil_ray.results.prediction.boxes import read_boxes
+    from smil_ray.results.prediction.images import find_images
+    from smil_ray.results.prediction.options import PredictOptions
+    from smil_ray.results.prediction.predict import predict_images
+    from smil_ray.results.prediction.video import FrameRange
+    from smil_ray.training.checkpoint.loading import load_regressor
+
+    box = arguments.box
+    boxes = read_boxes(Path(box)) if box not in (None, "auto", "none") else box
+    camera = _camera(arguments)
+    options = PredictOptions(
+        batch_size=arguments.batch_size,
+        frames=FrameRange.parse(arguments.frames),
+        overlays=not arguments.no_overlays,
+        fresh=arguments.fresh,
+        smooth=arguments.smooth,
+        rank_uncertain=arguments.rank_uncertain,
+    )
+    images = find_images(arguments.inputs, recursive=arguments.recursive)
+    loaded = load_regressor(arguments.checkpoint)
+    console = Console()
+    with progress_bar("predicting", console) as update:
+        report = predict_images(
+            loaded,
+            images.paths,
+            arguments.out,
+            boxes=boxes,
+            camera=camera,
+            options=options,
+            progress=lambda what, done, total: update(done, total, what),
+        )
+    total = len(report.done) + len(report.failed)
+    before = f" ({report.found_done} of them before)" if report.found_done else ""
+    console.print(f"{len(report.done)} of {total} done{before}; results in {arguments.out}")
+    for note in (*report.notes, *images.notes()):
+        console.print(f"note: {note}", markup=False)
+    for path, reason in list(report.failed.items())[:_MOST_NAMED]:
+        console.print(f"failed: {path}: {reason}", markup=False)
+    if len(report.failed) > _MOST_NAMED:
+        more = len(report.failed) - _MOST_NAMED
+        console.print(f"failed: {more} more, all of them in {arguments.out}/summary.html")
+    return 1 if report.failed else 0
+
+
+def _camera(arguments: argparse.Namespace) -> "KnownCamera | None":
+    """Return the camera that was given; ConfigError or DataError where it is not usable."""
+    from smil_ray.results.prediction.cameras import KnownCamera
+
+    if arguments.fov_deg is not None:
+        return KnownCamera.from_fov(arguments.fov_deg)
+    given = arguments.intrinsics
+    if given is None:
+        return None
+    return KnownCamera.read(Path(given[0])) if len(given) == 1 else KnownCamera.from_pixels(given)

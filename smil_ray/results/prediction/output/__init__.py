@@ -1,0 +1,1 @@
+"""What a prediction leaves: tables, parameters, overlays and a page about them."""
