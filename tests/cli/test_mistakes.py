@@ -179,6 +179,6 @@ def test_broken_picture_is_named_and_the_command_says_so(
     command = "predict {trained} {photo} --out {new}"
     assert main([place(word) for word in command.split()]) == 1
     said = " ".join(capsys.readouterr().out.split())
-    assert "0 of 1 images done" in said
+    assert "0 of 1 done" in said
     assert "failed: " in said
     assert "damaged JPEG" in said

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ _POLL_S = 0.05
 
 def read_ahead(
     works: Iterable[Callable[[], T]], *, threads: int = 2, ahead: int = 16
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Yield the results of `works` in order; what a work raises is raised here.
 
     `works` itself is iterated over in a thread too, so that it may read a video.

@@ -137,5 +137,7 @@ def _in_place(path: Path, opened: Callable[[str, Any], Any]) -> Iterator[Write]:
     finally:
         if writer is not None:
             writer.close()
-    if writer is not None:
+    if writer is None:
+        path.unlink(missing_ok=True)
+    else:
         partial.replace(path)
