@@ -63,7 +63,7 @@ def draw_radii(
     radii: Float[np.ndarray, " n_joints"],
     color: Color = ERROR_COLOR,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Return the picture with a thin circle around each keypoint; NaN has none.
+    """Return the picture with a faint circle around each keypoint; NaN has none.
 
     Radii are fractions of the picture's width.
     """
@@ -71,7 +71,7 @@ def draw_radii(
     for point, radius in zip(_to_pixels(xy, canvas), radii * canvas.shape[1], strict=True):
         if np.isfinite(radius):
             _dot(canvas, point, float(radius), color, filled=False)
-    return canvas
+    return cv2.addWeighted(canvas, 0.5, np.ascontiguousarray(image), 0.5, 0.0)
 
 
 def draw_mesh(

@@ -15,6 +15,7 @@ from smil_ray.render.overlay import (
     draw_keypoints,
     draw_mask_edge,
     draw_mesh,
+    draw_radii,
 )
 
 SKELETON = Skeleton(("root", "hip", "tip"), (-1, 0, 1))
@@ -39,6 +40,15 @@ def test_keypoint_is_drawn_at_its_fraction_of_width_and_height():
     assert rows.mean() == pytest.approx(0.5 * 100 - 0.5, abs=0.6)
     assert columns.mean() == pytest.approx(0.25 * 200 - 0.5, abs=0.6)
     assert (image == 90).all()
+
+
+def test_interval_is_a_circle_of_its_radius_and_unknown_ones_are_left_out():
+    drawn = draw_radii(gray(), XY, np.array([0.1, np.nan, np.nan]))
+    rows, columns = np.nonzero((drawn != 90).any(axis=-1))
+    distance = np.hypot(columns - (0.25 * 200 - 0.5), rows - (0.5 * 100 - 0.5))
+    assert distance.min() > 18
+    assert distance.max() < 22
+    assert len(rows) > 80
 
 
 def test_bones_join_child_and_parent_only_with_a_skeleton():

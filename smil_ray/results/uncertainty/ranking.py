@@ -33,11 +33,13 @@ def most_uncertain(
     }
     taken: dict[str, list[int]] = {}
     chosen: list[int] = []
-    for row in np.argsort(-np.nan_to_num(uncertainty, nan=-np.inf), kind="stable").tolist():
+    for place in np.argsort(-np.nan_to_num(uncertainty, nan=-np.inf), kind="stable"):
+        row = int(place)
         if len(chosen) == count or not np.isfinite(uncertainty[row]):
             break
-        near = taken.setdefault(sources[row], [])
-        if all(abs(int(frames[row]) - other) >= gaps[sources[row]] for other in near):
-            near.append(int(frames[row]))
+        frame, source = int(frames[row]), str(names[row])
+        near = taken.setdefault(source, [])
+        if all(abs(frame - other) >= gaps[source] for other in near):
+            near.append(frame)
             chosen.append(row)
     return chosen

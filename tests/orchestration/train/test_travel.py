@@ -47,7 +47,7 @@ def test_travelled_run_predicts(travelled, tmp_path):
     cv2.imwrite(str(tmp_path / "photo.png"), picture)
     out = tmp_path / "out"
     assert main(["predict", str(travelled), str(tmp_path / "photo.png"), "--out", str(out)]) == 0
-    assert (out / "photo_overlay.png").is_file()
+    assert (out / "overlays" / "photo.png").is_file()
 
 
 def test_travelled_run_is_evaluated(travelled, tmp_path):

@@ -55,7 +55,7 @@ def test_angles_are_those_that_the_pose_was_made_with() -> None:
 
 
 def test_angles_do_not_depend_on_where_the_camera_is() -> None:
-    turns = Rotation.random(5, random_state=0).as_matrix()
+    turns = Rotation.from_rotvec(np.random.default_rng(0).normal(size=(5, 3))).as_matrix()
     seen = JOINTS @ turns.transpose(0, 2, 1) + np.array([1.0, 2.0, 9.0])
     body = body_coordinates(seen, turns, np.eye(3))
     np.testing.assert_allclose(body, np.tile(JOINTS - JOINTS[0], (5, 1, 1)), atol=1e-12)
