@@ -22,6 +22,7 @@ from smil_ray.models.decoder import ScaleBasis, TargetStatistics
 from smil_ray.models.heads.build import finest_stride
 from smil_ray.models.kinematics import Kinematics
 from smil_ray.models.regressor import Regressor, build_regressor
+from smil_ray.training.apparent_size import log_extent_of_keypoints
 from smil_ray.training.checkpoint.frozen_weights import FrozenWeights
 from smil_ray.training.parts import Parts, SampleSource
 from smil_ray.training.validation.mean_pose import POSE_SCORE, RELATIVE, mean_pose_figures
@@ -29,7 +30,7 @@ from smil_ray.training.validation.mean_pose import POSE_SCORE, RELATIVE, mean_po
 STATISTICS_SAMPLES = 512
 """Means of field of view and extent are taken over at most this many training samples."""
 FALLBACK = TargetStatistics(fov_deg=30.0, log_extent=1.0)
-"""Starting estimate for data without cameras."""
+"""Starting estimate for data without cameras and without 2D labels."""
 
 
 def open_data(config: Config, model: SmilModel) -> SmilDataset:
@@ -76,12 +77,13 @@ def assemble(
     """
     model = model.to(device)
     objective = _objective(config, data, model)
+    _check_cameras(config, data)
     whole = _splits(config, data)
     splits = _limited(whole, config, data)
     # Of the whole training split, so that runs on parts of it are measured alike.
     mean_pose = mean_pose_figures(data, whole.train, whole.val, model, config.body)
     _check_metric(config, mean_pose)
-    statistics = target_statistics(data, splits.train)
+    statistics = target_statistics(data, splits.train, model)
     # Asking for the backbone's facts draws random numbers, but only the first time.
     settings = config.model.backbone
     backbone_spec(settings.name, settings.input_size, finest_stride(config.model))
@@ -155,10 +157,28 @@ def _regressor(
     )
 
 
-def target_statistics(data: SampleSource, train: np.ndarray) -> TargetStatistics:
-    """Return the means of camera, pose and shape over training samples that have them."""
+def _check_cameras(config: Config, data: SampleSource) -> None:
+    """Refuse a network that is told the camera where some samples have none."""
+    having = data.presence_counts().get("camera", 0)
+    if config.model.camera == "known" and having < len(data.names):
+        raise ConfigError(
+            "model.camera: known",
+            expected="a camera for every sample",
+            found=f"{having} of {len(data.names)} samples with one",
+            remedy="set model.camera: predicted, or give the field of view of the pictures to "
+            "`smil-ray preprocess --fov-deg`",
+        )
+
+
+def target_statistics(data: SampleSource, train: np.ndarray, model: SmilModel) -> TargetStatistics:
+    """Return the means of camera, pose and shape over training samples that have them.
+
+    Where none has a camera, the extent is that at which the resting animal has the size of the
+    2D labels.
+    """
     spread = np.linspace(0, len(train) - 1, min(len(train), STATISTICS_SAMPLES)).astype(int)
-    target = collate(data.samples(train[np.unique(spread)].tolist())).target
+    batch = collate(data.samples(train[np.unique(spread)].tolist()))
+    target = batch.target
     root, position = root_in_camera(target)
     log_fov = target.fov[:, 0].log()
     log_extent = (position[:, 2] * torch.tan(torch.deg2rad(target.fov[:, 0]) / 2)).log()
@@ -167,6 +187,8 @@ def target_statistics(data: SampleSource, train: np.ndarray) -> TargetStatistics
     if known.any():
         fov_deg, extent = float(log_fov[known].mean().exp()), float(log_extent[known].mean())
         seen = TargetStatistics(fov_deg=fov_deg, log_extent=extent)
+    elif (size := log_extent_of_keypoints(batch, model)) is not None:
+        seen = replace(FALLBACK, log_extent=size)
     return replace(
         seen,
         root_rot=_mean_rotation(root[:, None]),

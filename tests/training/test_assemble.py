@@ -61,9 +61,9 @@ def test_assemble_weights_do_not_depend_on_what_was_asked_before(
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_target_statistics_equal_means_over_samples(data: MemoryData) -> None:
+def test_target_statistics_equal_means_over_samples(insect: SmilModel, data: MemoryData) -> None:
     indices = torch.arange(24).numpy()
-    found = target_statistics(data, indices)
+    found = target_statistics(data, indices, insect)
     tangent = math.tan(math.radians(25.0) / 2)
     depths = [float(sample.trans[2]) for sample in data.samples(range(24))]
     assert found.fov_deg == pytest.approx(25.0, rel=1e-5)

@@ -81,7 +81,8 @@ class MeshSums:
         known = batch.presence["mask"]
         found = torch.zeros(batch.size, dtype=torch.float64)
         if batch.mask is not None:
-            xy, depth = Camera.from_params(params, batch.intrinsics).project(vertices)
+            intrinsics = batch.intrinsics.nan_to_num(nan=0.5)
+            xy, depth = Camera.from_params(params, intrinsics).project(vertices)
             faces = self._model.faces.cpu().numpy()
             height, width = batch.mask.shape[-2:]
             size = torch.tensor([width, height], dtype=torch.float64)

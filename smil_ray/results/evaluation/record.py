@@ -102,7 +102,9 @@ class Evaluation:
                 "drawn together); it does not cover the spread between seeds"
             )
         found += [f"no {name}: {reason}" for name, reason in self.left_out.items()]
-        if self.body_chain:
+        if POSE_FIGURE not in self.metrics[self.network]:
+            found.append("no 3D figures: the samples have no 3D joints")
+        elif self.body_chain:
             found.append(f"100 % of body length: {self.body_chain}")
         return found
 
@@ -152,7 +154,7 @@ class Evaluation:
     def group_table(self) -> Table | None:
         """Return the figures by part of the body, network against mean pose; None without any."""
         ours, theirs = self.per_group.get(self.network, {}), self.per_group.get(MEAN_POSE, {})
-        shown = [key for key in GROUPED if key in ours]
+        shown = [key for key in GROUPED if ours.get(key)]
         if not shown:
             return None
         table = Table(title="By part of the body: network (mean pose)")

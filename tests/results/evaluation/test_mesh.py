@@ -14,6 +14,7 @@ from smil_ray.render.camera import Camera
 from smil_ray.render.rasterize import hard_mask
 from smil_ray.results.evaluation.mesh import MeshSums
 from tests.memory_data import make_samples
+from tests.partial_labels import two_d_only
 
 SIDE = 64
 
@@ -100,3 +101,14 @@ def test_samples_without_labels_are_not_counted(insect: SmilModel, batch: Batch)
     empty = MeshSums(insect, BodyConfig())
     empty.add(batch.target, replace(batch, presence=none, mask=None))
     assert empty.compute() == {}
+
+
+def test_samples_with_2d_labels_have_an_overlap_but_no_vertex_error(
+    insect: SmilModel, batch: Batch
+) -> None:
+    present = frozenset({"keypoints_2d", "mask"})
+    samples = [with_mask(sample, insect) for sample in make_samples(insect, 3)]
+    partial = collate([two_d_only(sample, present) for sample in samples])
+    sums = MeshSums(insect, BodyConfig())
+    sums.add(true_params(batch, insect), partial)
+    assert sums.compute() == {"iou": 1.0}

@@ -54,6 +54,26 @@ def test_table_shows_baselines_then_the_network_with_intervals_and_numbers() -> 
     assert iou.split("│")[2].strip() == "12"
 
 
+def test_without_3d_labels_2d_figures_and_the_reason_are_shown() -> None:
+    found = Evaluation(
+        split="test",
+        n_samples=40,
+        metrics={"network": {"pck_auc_bbox": 0.5, "kp2d_px_input": 9.0, "iou": 0.4}},
+        counts={"pck_auc_bbox": 40, "kp2d_px_input": 40, "iou": 12, "pa_mpjpe_pct_bl": 0},
+        left_out={"mean pose": "no training sample has rotations."},
+        body_chain="b_a_5 - b_t",
+        per_group={"network": {"pa_mpjpe_pct_bl": {}, "pck@0.10_bbox": {"legs": 0.25}}},
+    )
+    for width in (80, 200):
+        text = " ".join(shown(found, width).split())
+        assert "no 3D figures: the samples have no 3D joints" in text
+        assert "body length" not in text
+    assert found.verdict() == ""
+    groups = found.group_table()
+    assert groups is not None
+    assert [column.header for column in groups.columns] == ["part", "PCK@0.10"]
+
+
 def test_narrow_table_puts_intervals_on_lines_of_their_own() -> None:
     text = shown(evaluation(difference=(-1.0, -1.5, -0.5)), 80)
     assert "(N = 12)" in text
