@@ -33,6 +33,7 @@ RIM_PACKAGES: dict[str, tuple[str, ...]] = {
     "pytorch3d": ("render/pytorch3d_backend",),
     "numba": ("render/",),
     "h5py": ("data/hdf5/",),
+    "sleap_io": ("data/labels/_sleap_io",),
     "timm": ("models/",),
     "mlflow": ("tracking/tracker",),
     "ray": ("orchestration/",),

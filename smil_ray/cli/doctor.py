@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from smil_ray.cli.arguments import Commands, add_command, count
+from smil_ray.cli.labels import add_label_arguments, label_config
 from smil_ray.cli.progress import progress_bar
 
 
@@ -19,10 +20,10 @@ def _add_doctor(commands: Commands) -> None:
         commands,
         "doctor",
         _doctor,
-        "Say what a trainer would trip over in a replicAnt data set. Exit code 1 if anything.",
+        "Say what a trainer would trip over in a data set. Exit code 1 if anything.",
         "smil-ray doctor demo_data --json findings.json --fix-list good.txt",
     )
-    doctor.add_argument("data", type=Path, help="folder with replicAnt JSON and images")
+    doctor.add_argument("data", type=Path, help="replicAnt folder, or labels of photographs")
     doctor.add_argument(
         "--model", default="builtin", help="`builtin` or a .pkl/.npz file that labels shall fit"
     )
@@ -33,6 +34,7 @@ def _add_doctor(commands: Commands) -> None:
         "--num-workers", type=count, help="processes (default: one a core, one for few samples)"
     )
     doctor.add_argument("--address", default="local", help="Ray cluster; `auto` for a running one")
+    add_label_arguments(doctor)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -47,6 +49,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
             address=arguments.address,
             progress=update,
             limit=arguments.limit,
+            labels=label_config(arguments),
         )
     Console(soft_wrap=True).print(report.table(), highlight=False, markup=False)
     if arguments.json is not None:

@@ -15,6 +15,7 @@ from smil_ray.cli.arguments import (
     fraction,
     names,
 )
+from smil_ray.cli.labels import add_label_arguments, label_config
 from smil_ray.cli.progress import progress_bar
 from smil_ray.errors import ConfigError
 
@@ -28,10 +29,17 @@ def add_commands(commands: Commands) -> None:
         commands,
         "preprocess",
         _preprocess,
-        "Turn replicAnt folders into one HDF5 file, in parallel, resumable.",
+        "Turn replicAnt folders or labelled photographs into one HDF5 file, in parallel.",
         "smil-ray preprocess demo_data demo.h5 --backbone vit_base_patch16_224 --num-workers 8",
     )
-    job.add_argument("inputs", type=Path, nargs="+", metavar="INPUT", help="replicAnt folders")
+    job.add_argument(
+        "inputs",
+        type=Path,
+        nargs="+",
+        metavar="INPUT",
+        help="replicAnt folders, and labels: SLEAP, DeepLabCut, Lightning Pose, COCO, YOLO-pose, "
+        "NWB, Label Studio",
+    )
     job.add_argument("output", type=Path, metavar="OUTPUT.h5")
     job.description = (
         f"{job.description}\nA sample that cannot be used is left out, counted and named with its "
@@ -124,6 +132,7 @@ def add_commands(commands: Commands) -> None:
         help="give up when more than this share of the files cannot be read (default 0.2)",
     )
     job.add_argument("--address", default="local", help="Ray cluster; `auto` for a running one")
+    add_label_arguments(job)
 
 
 def _crop(arguments: argparse.Namespace) -> dict[str, object]:
@@ -161,6 +170,7 @@ def _preprocess(arguments: argparse.Namespace) -> int:
         ignored_joints=arguments.ignored_joints,
         mask_dilation=arguments.mask_dilation,
         crop=_crop(arguments),
+        labels=label_config(arguments),
         limit=arguments.limit,
         only=arguments.only,
         resume=arguments.resume,

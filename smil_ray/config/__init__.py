@@ -18,6 +18,7 @@ from smil_ray.config.data import (
     DataConfig,
     FeatureCacheMode,
 )
+from smil_ray.config.labels import LabelConfig
 from smil_ray.config.loss import (
     LOSS_TERM_NAMES,
     CurriculumStage,
@@ -62,6 +63,7 @@ __all__ = [
     "Fraction",
     "HeadConfig",
     "JointDeformation",
+    "LabelConfig",
     "LearningRateStage",
     "LossConfig",
     "ModelConfig",

@@ -1,6 +1,6 @@
 """Samples for people and for training: `SmilDataset.from_path` opens whatever is there.
 
-HDF5 files of this package, files of the predecessor and replicAnt folders look the same:
+HDF5 files of this package or the predecessor, replicAnt folders and labels look the same:
 `dataset[i]` gives the seed's `(x, y)` dictionaries, `view(indices)` feeds a DataLoader.
 """
 
@@ -21,6 +21,7 @@ from smil_ray.core.batch import LABELS, Sample
 from smil_ray.core.skeleton import Skeleton
 from smil_ray.core.xy import to_xy
 from smil_ray.data.hdf5.store import Hdf5Source
+from smil_ray.data.labels.formats import is_label_path
 from smil_ray.data.sample_source import SampleSource
 from smil_ray.errors import ConfigError, DataError
 
@@ -73,10 +74,10 @@ class SmilDataset:
         reference_frame: str = "camera",
         crop: CropConfig | None = None,
     ) -> "SmilDataset":
-        """Open an HDF5 file, a predecessor's HDF5 file or a replicAnt folder.
+        """Open an HDF5 file, a predecessor's, a replicAnt folder or a file of labels.
 
         Args:
-            path: File or folder; which of the three it is, is found out.
+            path: File or folder; which of the four it is, is found out.
             model: Body model, or its file, whose joints the labels must have. Without it a data
                 file is taken as it is; a folder, which needs one, is read as built-in insects.
             rotation_representation: See the class.
@@ -227,6 +228,10 @@ def default_input_size(backbone_name: str | None) -> int:
 def _open_source(
     path: Path, model: SmilModel | None, size: int, crop: CropConfig | None
 ) -> SampleSource:
+    if is_label_path(path):
+        from smil_ray.data.labels.source import LabelSource
+
+        return LabelSource(path, model or SmilModel.builtin(), size, crop)
     if path.is_dir():
         from smil_ray.data.replicant.folder import FolderSource
 

@@ -12,11 +12,12 @@ import cv2
 import ray
 
 from smil_ray.body.smil_model import SmilModel
+from smil_ray.config import LabelConfig
 from smil_ray.core.skeleton import Skeleton
 from smil_ray.data.doctor.examination import Progress, examine, examine_entry
 from smil_ray.data.doctor.findings import EntryReport
 from smil_ray.data.doctor.report import DoctorReport
-from smil_ray.data.replicant.reading import Entry
+from smil_ray.data.entries import AnyEntry
 from smil_ray.orchestration.cluster import start_ray
 
 CHUNK = 16
@@ -24,7 +25,7 @@ CHUNK = 16
 MIN_FOR_RAY = 300
 """With fewer entries than this, starting Ray takes longer than the work."""
 
-Examine = Callable[[Entry], EntryReport]
+Examine = Callable[[AnyEntry], EntryReport]
 
 
 @dataclass(frozen=True)
@@ -44,24 +45,26 @@ def examine_in_parallel(
     address: str | None = "local",
     progress: Progress | None = None,
     limit: int | None = None,
+    labels: LabelConfig | None = None,
 ) -> DoctorReport:
     """Return what `data.doctor.examination.examine` returns, found by several processes.
 
     Args:
-        folder: A replicAnt data set; on a cluster in a folder that all nodes share.
+        folder: A replicAnt data set or a file of labels; on a cluster where all nodes see it.
         model: The body model that the labels shall fit, or its file.
         num_workers: Tasks at a time; 1 works in this process, without Ray; None takes as many
             as this process may use cores, or 1 where that is quicker.
         address: Ray cluster; `local` starts one for this job.
         progress: Called with (done, total) entries.
         limit: Examine only the first entries.
+        labels: What a file of labels means.
 
     Raises:
         DataError: There is no annotated picture.
     """
     body = SmilModel.open(model)
 
-    def in_parallel(function: Examine, entries: Sequence[Entry]) -> Iterator[EntryReport]:
+    def in_parallel(function: Examine, entries: Sequence[AnyEntry]) -> Iterator[EntryReport]:
         few = len(entries) < MIN_FOR_RAY
         workers = num_workers or (1 if few else len(os.sched_getaffinity(0)))
         if workers == 1:
@@ -71,10 +74,12 @@ def examine_in_parallel(
             yield from _map(body, entries, workers)
 
     folder = Path(folder).absolute()  # Workers have another working directory.
-    return examine(folder, body, map_function=in_parallel, progress=progress, limit=limit)
+    return examine(
+        folder, body, map_function=in_parallel, progress=progress, limit=limit, labels=labels
+    )
 
 
-def _map(model: SmilModel, entries: Sequence[Entry], workers: int) -> Iterator[EntryReport]:
+def _map(model: SmilModel, entries: Sequence[AnyEntry], workers: int) -> Iterator[EntryReport]:
     """Give the results in the order of the entries, with few chunks waiting at a time."""
     task: Any = ray.remote(num_cpus=1, max_retries=3)(_examine_chunk)
     facts = ray.put(_Facts(model.skeleton, model.n_betas, model.body_length))
@@ -86,6 +91,6 @@ def _map(model: SmilModel, entries: Sequence[Entry], workers: int) -> Iterator[E
         yield from reports
 
 
-def _examine_chunk(facts: _Facts, entries: Sequence[Entry]) -> list[EntryReport]:
+def _examine_chunk(facts: _Facts, entries: Sequence[AnyEntry]) -> list[EntryReport]:
     cv2.setNumThreads(1)
     return [examine_entry(entry, facts) for entry in entries]

@@ -1,4 +1,4 @@
-"""What is wrong with a replicAnt data set, found before a trainer trips over it.
+"""What is wrong with a data set, found before a trainer trips over it.
 
 Every entry is read exactly as preprocessing reads it; what is unusable, what does not fit the
 body model, and what contradicts other entries becomes a finding with a kind, a sentence and
@@ -6,11 +6,13 @@ the entries' names.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
 from smil_ray.body.smil_model import SmilModel
+from smil_ray.config import LabelConfig
 from smil_ray.core.batch import Sample
 from smil_ray.data import image_io
 from smil_ray.data.doctor._pictures import (
@@ -24,14 +26,19 @@ from smil_ray.data.doctor._pictures import (
 )
 from smil_ray.data.doctor.findings import KINDS, EntryReport, Finding
 from smil_ray.data.doctor.report import DoctorReport
+from smil_ray.data.entries import AnyEntry, check_joints, entries_of, read_entry
 from smil_ray.data.filters import SampleError
 from smil_ray.data.image_files.formats import read_header
+from smil_ray.data.labels.entries import LabelEntry
+from smil_ray.data.labels.formats import is_label_path
 from smil_ray.data.replicant.annotations import read_frame
 from smil_ray.data.replicant.files import pictures_without_annotation
 from smil_ray.data.replicant.labels import BodyFacts
-from smil_ray.data.replicant.reading import Entry, ReadOptions, find_entries, read_samples
+from smil_ray.data.replicant.reading import Entry, ReadOptions
 
-MapFunction = Callable[[Callable[[Entry], EntryReport], Sequence[Entry]], Iterable[EntryReport]]
+MapFunction = Callable[
+    [Callable[[AnyEntry], EntryReport], Sequence[AnyEntry]], Iterable[EntryReport]
+]
 """`map` or anything that gives the results in the same order, such as a parallel one."""
 Progress = Callable[[int, int], None]
 
@@ -43,22 +50,27 @@ def examine(
     map_function: MapFunction = map,
     progress: Progress | None = None,
     limit: int | None = None,
+    labels: LabelConfig | None = None,
 ) -> DoctorReport:
-    """Return everything that is wrong with the data set below `folder`.
+    """Return everything that is wrong with the data set at `folder`.
 
     Args:
-        folder: A replicAnt data set, nested folders included.
+        folder: A replicAnt data set, nested folders included, or a file of labels.
         model: The body model that the labels shall fit, or its file.
         map_function: Runs the examination of single entries, in order; `map` by default.
         progress: Called with (done, total) after each entry.
         limit: Examine only the first entries.
+        labels: What a file of labels means.
 
     Raises:
         DataError: There is no annotated picture.
+        ConfigError: The joint map does not fit.
     """
     if isinstance(model, (str, Path)):
         model = SmilModel.open(model)
-    entries = find_entries(folder)[:limit]
+    labels = labels or LabelConfig()
+    check_joints(Path(folder), model.skeleton, labels)
+    entries = entries_of(Path(folder), labels)[:limit]
     reports: list[EntryReport] = []
     for report in map_function(partial(examine_entry, model=model), entries):
         reports.append(report)
@@ -69,26 +81,28 @@ def examine(
         for report in reports
         for kind, message in report.findings
     ]
+    is_labels = is_label_path(Path(folder))
     findings += _repeated(reports) + _swapped(entries, reports, model)
     findings += [
         Finding("not_annotated", name, f"{name}: no JSON file beside it")
-        for name in pictures_without_annotation(folder)
-        if limit is None
+        for name in ([] if is_labels or limit is not None else pictures_without_annotation(folder))
     ]
     return DoctorReport.build(Path(folder), KINDS, reports, findings)
 
 
-def examine_entry(entry: Entry, model: BodyFacts) -> EntryReport:
+def examine_entry(entry: AnyEntry, model: BodyFacts) -> EntryReport:
     """Return what is to be said about one entry; needs no other entry, never raises for data."""
-    hashes = _hash(entry.image_path), _hash(entry.json_path)
+    is_frame = isinstance(entry, LabelEntry)
+    hashes = _hash(entry.image_path), entry.digest if is_frame else _hash(entry.json_path)
     try:
-        result = read_samples(entry, model, ReadOptions())
+        result = read_entry(entry, model, ReadOptions())
     except SampleError as error:
-        return EntryReport(entry.name, _all_errors(entry, error), *hashes)
+        every = ((error.reason, str(error)),) if is_frame else _all_errors(entry, error)
+        return EntryReport(entry.name, every, *hashes)
     findings = [(note.partition(":")[0], f"{entry.name}: {note}") for note in result.notes]
     findings += [(error.reason, str(error)) for error in result.rejected]
     findings += _stored_pixels(entry)
-    if entry.mask_path is None:
+    if not is_frame and entry.mask_path is None:
         findings.append(("no_mask", f"{entry.json_path.name}: no ID mask beside it"))
     for sample, covered in zip(result.samples, result.coverage, strict=True):
         if covered == 0.0:
@@ -110,12 +124,12 @@ def examine_entry(entry: Entry, model: BodyFacts) -> EntryReport:
         coverage=tuple(result.coverage),
         keypoints=_count_keypoints(result.samples),
         picture_side=result.samples[0].image.shape[0],
-        fov=tuple(sample.fov for sample in result.samples),
+        fov=tuple(sample.fov for sample in result.samples if math.isfinite(sample.fov)),
         edge_score=score,
     )
 
 
-def _stored_pixels(entry: Entry) -> list[tuple[str, str]]:
+def _stored_pixels(entry: AnyEntry) -> list[tuple[str, str]]:
     """Return what a person may not expect of a readable picture's pixels."""
     if entry.image_path is None:
         return []
@@ -195,7 +209,7 @@ def _is_group_of_empty(report: EntryReport) -> bool:
 
 
 def _swapped(
-    entries: Sequence[Entry], reports: Sequence[EntryReport], model: BodyFacts
+    entries: Sequence[AnyEntry], reports: Sequence[EntryReport], model: BodyFacts
 ) -> list[Finding]:
     """Look among the entries whose picture fits its mask worst for pairs that fit crosswise."""
     suspects = [
@@ -205,7 +219,7 @@ def _swapped(
     ]
     maps = {}
     for _, index in sorted(suspects)[:MAX_SUSPECTS]:
-        edges = edge_map(read_samples(entries[index], model).samples[0])
+        edges = edge_map(read_entry(entries[index], model, ReadOptions()).samples[0])
         if edges is not None:
             maps[entries[index].name] = edges
     return [

@@ -38,6 +38,11 @@ class Entry:
     mask_path: Path | None
     duplicate_of: Path | None = None
 
+    @property
+    def files(self) -> tuple[Path | None, ...]:
+        """The files whose change makes another sample of it."""
+        return (self.json_path, self.image_path, self.mask_path)
+
 
 def find_entries(folder: Path | str) -> list[Entry]:
     """Return the annotated pictures below `folder`, sorted by name.

@@ -1,1 +1,1 @@
-"""replicAnt folders to one HDF5 file on Ray Data."""
+"""replicAnt folders and files of labels to one HDF5 file on Ray Data."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import orjson
 
+from smil_ray.data.entries import AnyEntry
 from smil_ray.data.hdf5.schema import Drop
-from smil_ray.data.replicant.reading import Entry
 from smil_ray.errors import DataError
 
 NOT_LISTED = "not_listed"
@@ -20,7 +20,7 @@ class Selection:
     names: frozenset[str]
     reasons: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-    def split(self, entries: Sequence[Entry]) -> tuple[list[Entry], list[Drop]]:
+    def split(self, entries: Sequence[AnyEntry]) -> tuple[list[AnyEntry], list[Drop]]:
         """Return the entries to use and a record of those left out.
 
         Raises:

@@ -1,4 +1,4 @@
-"""replicAnt folders -> one HDF5 file, in parallel on Ray Data.
+"""replicAnt folders and files of labels -> one HDF5 file, in parallel on Ray Data.
 
 Each shard of consecutive entries becomes one file, written by the task itself under a temporary
 name, synced and renamed, its manifest last. The driver copies the shards into the output, in the
@@ -21,11 +21,11 @@ import ray.data
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import LABELS
+from smil_ray.data.entries import check_joints, entry_from_record, entry_record
 from smil_ray.data.filters import REASONS
 from smil_ray.data.hdf5.files import check_replaceable
 from smil_ray.data.hdf5.schema import StoreInfo, count
 from smil_ray.data.hdf5.store import Hdf5Source
-from smil_ray.data.replicant.reading import Entry
 from smil_ray.errors import DataError, SmilRayError
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.preprocess._parts import PartsFolder
@@ -94,16 +94,16 @@ def preprocess(
     *,
     progress: Callable[[Progress], None] | None = None,
 ) -> PreprocessReport:
-    """Turn replicAnt folders into one HDF5 file and return what was kept and left out.
+    """Turn replicAnt folders and labels into one HDF5 file and return what was kept and left out.
 
     Args:
-        inputs: Folders; with several, sample names start with the folder's name.
+        inputs: Folders and files; with several, sample names start with the input's name.
         output: File to write.
         options: Settings.
         progress: Called after every shard.
 
     Raises:
-        ConfigError: An ignored joint is unknown.
+        ConfigError: An ignored joint is unknown, or the joint map does not fit.
         DataError: An input or the output is unusable, too many entries cannot be read, nothing
             is left after filtering, or `resume` meets parts made with other settings.
     """
@@ -114,6 +114,8 @@ def preprocess(
         options = options.model_copy(update={"model": str(Path(options.model).absolute())})
     model = SmilModel.open(options.model)
     model.skeleton.mask(options.ignored_joints)
+    for path in inputs:
+        check_joints(Path(path), model.skeleton, options.labels)
     plan = make_plan(inputs, options)
     shards, total = plan.shards, plan.n_entries
     settings = options.content_settings(model)
@@ -150,7 +152,7 @@ def _run(shards: list[Shard], folder: Path, options: PreprocessOptions) -> Itera
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        rows = [{"shard": orjson.dumps(shard, default=str)} for shard in shards]
+        rows = [{"shard": _packed(shard)} for shard in shards]
         tasks = min(workers, len(rows))
         make = partial(
             _make_shard_of_row, folder=str(folder), options=options.model_dump(mode="json")
@@ -172,7 +174,7 @@ def _make_shard_of_row(
 ) -> dict[str, str]:
     """Make one shard in a Ray task; a failure comes back as a sentence, not as a traceback."""
     values = orjson.loads(row["shard"])
-    entries = tuple(_entry(fields) for fields in values["entries"])
+    entries = tuple(entry_from_record(record) for record in values["entries"])
     shard = Shard(values["index"], values["key"], entries)
     try:
         make_shard(shard, Path(folder), PreprocessOptions(**options))
@@ -181,10 +183,9 @@ def _make_shard_of_row(
     return {"manifest": str(Path(folder) / f"{shard.stem}.json"), "error": ""}
 
 
-def _entry(fields: dict[str, Any]) -> Entry:
-    paths = ("json_path", "image_path", "mask_path", "duplicate_of")
-    found = {name: Path(fields[name]) if fields[name] else None for name in paths}
-    return Entry(**{**fields, **found})
+def _packed(shard: Shard) -> bytes:
+    records = [entry_record(entry) for entry in shard.entries]
+    return orjson.dumps({"index": shard.index, "key": shard.key, "entries": records})
 
 
 def _check_errors(tally: _Counts, options: PreprocessOptions) -> None:

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.config import CropConfig, Settings
+from smil_ray.config import CropConfig, LabelConfig, Settings
+from smil_ray.data.entries import AnyEntry, entries_of
 from smil_ray.data.hdf5.schema import Drop
-from smil_ray.data.replicant.reading import Entry, find_entries
+from smil_ray.data.labels.entries import LabelEntry
 from smil_ray.errors import DataError
 from smil_ray.orchestration.preprocess._selection import read_selection
 
@@ -45,6 +46,7 @@ class PreprocessOptions(Settings):
         ignored_joints: Joints that never count as visible.
         mask_dilation: Radius in native pixels by which masks grow.
         crop: The whole picture, or squares around each animal.
+        labels: What files of labels mean, and where their pictures are.
         limit: Use only the first so many entries.
         only: Use only entries that this file names, one a line, or that the doctor's JSON
             report found no error in.
@@ -65,6 +67,7 @@ class PreprocessOptions(Settings):
     ignored_joints: tuple[str, ...] = ()
     mask_dilation: Annotated[int, Field(ge=0)] = 0
     crop: CropConfig = CropConfig()
+    labels: LabelConfig = LabelConfig()
     limit: Annotated[int, Field(ge=1)] | None = None
     only: Path | None = None
     num_workers: Annotated[int, Field(ge=1)] | None = None
@@ -90,7 +93,7 @@ class Shard:
 
     index: int
     key: str
-    entries: tuple[Entry, ...]
+    entries: tuple[AnyEntry, ...]
 
     @property
     def stem(self) -> str:
@@ -121,9 +124,9 @@ def make_plan(inputs: Sequence[Path], options: PreprocessOptions) -> Plan:
     """Return the shards of all inputs; the order is that of the sorted names.
 
     Raises:
-        DataError: An input is not a replicAnt folder or is given twice, or `only` is unusable.
+        DataError: An input is unusable or is given twice, or `only` is unusable.
     """
-    entries, left_out = find_all_entries(inputs)[: options.limit], []
+    entries, left_out = find_all_entries(inputs, options.labels)[: options.limit], []
     if options.only is not None:
         entries, left_out = read_selection(options.only).split(entries)
     size = options.chunk_size
@@ -131,37 +134,40 @@ def make_plan(inputs: Sequence[Path], options: PreprocessOptions) -> Plan:
     return Plan([Shard(i, _key(chunk), chunk) for i, chunk in enumerate(chunks)], left_out)
 
 
-def find_all_entries(inputs: Sequence[Path]) -> list[Entry]:
+def find_all_entries(inputs: Sequence[Path], labels: LabelConfig | None = None) -> list[AnyEntry]:
     """Return the entries of all inputs, sorted by name.
 
-    With several inputs, names and groups start with the input folder's name, numbered where
-    two folders have the same one, so that they stay unique.
+    With several inputs, names and groups start with the input's name, numbered where two have
+    the same one, so that they stay unique.
     """
+    labels = labels or LabelConfig()
     folders = [Path(folder).resolve() for folder in inputs]
     if len(set(folders)) != len(folders):
         raise DataError("preprocess: an input is given twice", found=", ".join(map(str, inputs)))
     if not folders:
-        raise DataError("preprocess", expected="at least one input folder", found="none")
+        raise DataError("preprocess", expected="at least one input", found="none")
     if len(folders) == 1:
-        return find_entries(folders[0])
+        return entries_of(folders[0], labels)
     used: dict[str, int] = {}
-    entries: list[Entry] = []
+    entries: list[AnyEntry] = []
     for folder in folders:
         used[folder.name] = used.get(folder.name, 0) + 1
         number = used[folder.name]
         prefix = folder.name if number == 1 else f"{folder.name}~{number}"
         entries += [
             replace(entry, name=f"{prefix}/{entry.name}", group=f"{prefix}/{entry.group}")
-            for entry in find_entries(folder)
+            for entry in entries_of(folder, labels)
         ]
-    return sorted(entries, key=lambda entry: (entry.name, str(entry.json_path)))
+    return sorted(entries, key=lambda entry: (entry.name, str(entry.files[0])))
 
 
-def _key(entries: Sequence[Entry]) -> str:
+def _key(entries: Sequence[AnyEntry]) -> str:
     digest = hashlib.sha256()
     for entry in entries:
         parts: list[Any] = [entry.name, entry.group, entry.duplicate_of is not None]
-        for path in (entry.json_path, entry.image_path, entry.mask_path):
+        if isinstance(entry, LabelEntry):
+            parts.append(entry.digest)
+        for path in entry.files:
             parts.append(None if path is None else _stamp(path))
         digest.update(json.dumps(parts).encode())
     return digest.hexdigest()

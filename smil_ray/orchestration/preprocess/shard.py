@@ -10,12 +10,13 @@ import cv2
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Sample
+from smil_ray.data.entries import AnyEntry, read_entry
 from smil_ray.data.filters import FilterOptions, SampleError, drop_reason
 from smil_ray.data.hdf5.files import write_bytes
 from smil_ray.data.hdf5.merge import StoreSize, write_shard
 from smil_ray.data.hdf5.schema import Drop, StoreInfo
 from smil_ray.data.hdf5.table import encode_samples
-from smil_ray.data.replicant.reading import Entry, ReadOptions, ReadResult, read_samples
+from smil_ray.data.replicant.reading import ReadOptions, ReadResult
 from smil_ray.orchestration.preprocess.plan import PreprocessOptions, Shard
 
 
@@ -82,7 +83,7 @@ def make_shard(shard: Shard, folder: Path, options: PreprocessOptions) -> ShardM
 
 
 def read_entries(
-    entries: Sequence[Entry], model: SmilModel, options: PreprocessOptions
+    entries: Sequence[AnyEntry], model: SmilModel, options: PreprocessOptions
 ) -> tuple[list[Sample], list[Drop], dict[str, int]]:
     """Return the samples to keep, those left out with their reason, and counted notes."""
     read_options = ReadOptions(
@@ -115,10 +116,12 @@ def load_model(name: str) -> SmilModel:
     return SmilModel.open(name)
 
 
-def _read(entry: Entry, model: SmilModel, options: ReadOptions, drops: list[Drop]) -> ReadResult:
+def _read(
+    entry: AnyEntry, model: SmilModel, options: ReadOptions, drops: list[Drop]
+) -> ReadResult:
     """Return what an entry gives, nothing if it cannot be read, which goes to `drops`."""
     try:
-        return read_samples(entry, model, options)
+        return read_entry(entry, model, options)
     except SampleError as error:
         drops.append(Drop(entry.name, error.reason, str(error)))
     return ReadResult([])

@@ -1,0 +1,1 @@
+"""Photographs and videos with 2D labels (SLEAP, DeepLabCut, COCO, ...) to samples."""
