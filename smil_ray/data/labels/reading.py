@@ -113,7 +113,7 @@ def _animal(
     points, seen = np.full((count, 2), np.nan), np.zeros(count, dtype=bool)
     nodes, places = list(joints), list(joints.values())
     points[places], seen[places] = raw.points_px[nodes], raw.seen[nodes]
-    present = np.isfinite(points).all(axis=1)
+    present = np.isfinite(points[:, 0]) & np.isfinite(points[:, 1])
     if not present.any():
         raise SampleError("no_known_joint", f"{name}: none of its points is a joint")
     inside = ((points >= 0.0) & (points < np.array(picture.size_px))).all(axis=1)
