@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, default=Path("demo_output"))
-    parser.add_argument("--samples", type=count, default=4000)
+    parser.add_argument("--samples", type=count, default=3000)
     parser.add_argument("--seed", type=count_or_zero, default=7)
     chosen = parser.parse_args(argv)
     output = chosen.output.absolute()

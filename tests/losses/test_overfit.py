@@ -18,7 +18,9 @@ HEADS = {
     "mlp": {},
     "transformer_decoder": {"hidden_dim": 128, "num_heads": 4, "depth": 2, "iterations": 2},
 }
-STEPS = {"joint_tokens": 300, "mlp": 120, "transformer_decoder": 120}
+STEPS = {"joint_tokens": 150, "mlp": 120, "transformer_decoder": 120}
+LIMITS = {"joint_tokens": (1.0, 0.5), "mlp": (2.0, 1.0), "transformer_decoder": (2.0, 1.0)}
+"""Mean 2D error in pixels and root-aligned MPJPE in percent of body length, at most."""
 RATES = {"joint_tokens": 2e-3, "mlp": 5e-4, "transformer_decoder": 5e-4}
 
 
@@ -34,7 +36,7 @@ RATES = {"joint_tokens": 2e-3, "mlp": 5e-4, "transformer_decoder": 5e-4}
         )
     ),
 )
-def test_one_batch_is_learnt_to_two_pixels_and_one_percent(
+def test_one_batch_is_learnt_by_heart(
     backbone, head, representation, frame, insect, make_truth
 ):
     _, batch = make_truth(count=4, frame=frame, image_size=SIZE)
@@ -76,5 +78,6 @@ def test_one_batch_is_learnt_to_two_pixels_and_one_percent(
     pixels = ((xy - batch.keypoints_2d) * SIZE).norm(dim=-1)[seen].mean()
     errors = (joints - joints[:, :1]) - (batch.keypoints_3d - batch.keypoints_3d[:, :1])
     mpjpe_pct = 100 * errors.norm(dim=-1).mean() / insect.body_length
-    assert pixels.item() < 2.0
-    assert mpjpe_pct.item() < 1.0
+    most_pixels, most_percent = LIMITS[head]
+    assert pixels.item() < most_pixels
+    assert mpjpe_pct.item() < most_percent
