@@ -6,9 +6,11 @@ from typing import Any, Literal
 from smil_ray.config import Config
 from smil_ray.config.reading import config_from_dict, merge
 
-SIZE = 128
-"""Side of the network's input, pixels."""
+SIZE, RENDERED = 128, 192
+"""Side of the network's input and of the rendered pictures, pixels."""
 HELD_OUT = 500
+VALIDATION = 0.02
+"""Share of the drawn samples that is set aside for validation."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,17 @@ class Row:
     data: Data = Data()
 
 
-FIRST = "fine-tuned, all images"
+FIRST = "fine-tuned, 12,000 images"
 REFERENCE = "reference: frozen, 3,000 images"
 
 FINE_TUNED = {
-    "model": {"backbone": {"freeze": {"last_blocks": 13}, "learning_rate_factor": 0.1}},
+    "model": {"backbone": {"freeze": {"last_blocks": 13}, "learning_rate_factor": 0.3}},
 }
 
 
 def rows(scale: float = 1.0) -> dict[str, Row]:
     """Return the rows by name; `scale` shrinks their numbers of samples, to see that they work."""
-    few, some, many, all_images = (
+    few, some, many, most = (
         max(48, round(scale * count)) for count in (1_000, 3_000, 10_000, 12_000)
     )
     head = {"model": {"head": {"type": "mlp"}}}
@@ -56,7 +58,7 @@ def rows(scale: float = 1.0) -> dict[str, Row]:
     trained = {"backbone": {"freeze": False, "learning_rate_factor": 0.1}}
     no_maps = {"loss": {"base_weights": {"keypoint_heatmap": 0.0}}}
     return {
-        FIRST: Row(all_images, 6, FINE_TUNED, seeds=(0, 1)),
+        FIRST: Row(most, 5, FINE_TUNED, seeds=(0, 1)),
         REFERENCE: Row(some, 4),
         "from scratch": Row(some, 4, {"model": scratch}),
         "pretrained, all trained": Row(some, 4, {"model": trained}),
@@ -84,7 +86,7 @@ def configuration(row: Row, seed: int, path: str, output: str) -> Config:
         "data": {
             "path": path,
             "batch_size": 8,
-            "val_fraction": 0.02,
+            "val_fraction": VALIDATION,
             "test_fraction": 0.0,
             "limit": row.samples,
         },

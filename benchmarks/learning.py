@@ -16,6 +16,7 @@ networks train at a time, one thread each. A row that is done stays in FOLDER an
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -28,7 +29,17 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _learning_rows import FIRST, HELD_OUT, SIZE, Data, Row, configuration, rows
+from _learning_rows import (
+    FIRST,
+    HELD_OUT,
+    RENDERED,
+    SIZE,
+    VALIDATION,
+    Data,
+    Row,
+    configuration,
+    rows,
+)
 from geometry import machine, write_section
 
 from smil_ray.body.smil_model import SmilModel
@@ -111,13 +122,16 @@ def make_data(folder: Path, kind: Data, samples: int) -> None:
     from smil_ray.orchestration.preprocess.plan import PreprocessOptions
     from smil_ray.orchestration.synth import synthesize
 
-    for part, count, seed in (("train", samples, 1), ("held_out", HELD_OUT, 2)):
+    # Some are set aside for validation, a few are dropped.
+    drawn = math.ceil(samples / (0.99 - VALIDATION))
+    view = EASY_VIEW | {"image_size": RENDERED}
+    for part, count, seed in (("train", drawn, 1), ("held_out", HELD_OUT, 2)):
         file = data_file(folder, kind, part)
         if file.exists():
             continue
         pictures = folder / f"{kind.name}_{part}"
         options = SynthOptions(
-            samples=count, seed=seed, name=part, pose_range=kind.pose_range, **EASY_VIEW
+            samples=count, seed=seed, name=part, pose_range=kind.pose_range, **view
         )
         synthesize(pictures, options)
         crop = CropConfig(mode=kind.crop)
