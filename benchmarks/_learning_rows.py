@@ -40,6 +40,7 @@ class Row:
 FIRST = "fine-tuned, 12,000 images"
 REFERENCE = "reference: frozen, 3,000 images"
 
+PROMPTED = "told places of joints in training"
 FINE_TUNED = {
     "model": {"backbone": {"freeze": {"last_blocks": 13}, "learning_rate_factor": 0.3}},
 }
@@ -76,6 +77,7 @@ def rows(scale: float = 1.0) -> dict[str, Row]:
         "without the heat maps' loss": Row(some, 4, no_maps),
         "without refinement": Row(some, 4, {"model": {"head": {"refinements": 0}}}),
         "two refinements": Row(some, 4, {"model": {"head": {"refinements": 2}}}),
+        PROMPTED: Row(some, 4, {"model": {"head": {"prompt_share": 0.3}}}),
         "narrow poses": Row(some, 4, data=Data(pose_range=0.3)),
     }
 

@@ -61,6 +61,8 @@ COLUMNS = {
 }
 MEAN_POSE, NEAREST = "mean pose", "nearest neighbour"
 QUICK = 0.02
+PROMPTS = 5
+"""Joints whose true places a network is told, where it can be."""
 BASELINE_SAMPLES = 3000
 """What the baselines learn from, at most."""
 
@@ -169,9 +171,27 @@ def learn(folder: Path, name: str, row: Row, seed: int) -> Found:
         with torch.inference_mode():
             return loaded.regressor(batch.image, intrinsics=batch.intrinsics)
 
-    figures = measure(predict, data_file(folder, row.data, "held_out"))
+    held_out = data_file(folder, row.data, "held_out")
+    figures = measure(predict, held_out)
+    if loaded.regressor.takes_prompts:
+
+        def told(batch: Batch) -> SmilParams:
+            with torch.inference_mode():
+                prompts = some_joints(batch, PROMPTS)
+                return loaded.regressor(batch.image, intrinsics=batch.intrinsics, prompts=prompts)
+
+        figures |= {f"told/{name}": value for name, value in measure(told, held_out).items()}
     record.write_text(json.dumps({"figures": figures, "seconds": seconds}))
     return Found(figures, seconds)
+
+
+def some_joints(batch: Batch, count: int) -> torch.Tensor:
+    """Return the true places of `count` random seen joints of each sample, NaN for the others."""
+    seen = batch.keypoint_visibility & batch.keypoint_presence
+    generator = torch.Generator().manual_seed(sum(map(ord, batch.names[0])))
+    order = torch.rand(seen.shape, generator=generator).masked_fill(~seen, 2.0)
+    chosen = (order.argsort(dim=1).argsort(dim=1) < count) & seen
+    return torch.where(chosen[..., None], batch.keypoints_2d, torch.nan)
 
 
 def baselines(folder: Path, kind: Data) -> dict[str, Found]:
@@ -232,6 +252,14 @@ def section(folder: Path, known: Mapping[str, Row], seconds: float, wanted: list
     for name, row in known.items():
         for seed, found in trained(folder, name, row).items():
             lines.append(line([name, str(row.samples), str(row.epochs), str(seed)], found))
+            told = {
+                key.removeprefix("told/"): value
+                for key, value in found.figures.items()
+                if key.startswith("told/")
+            }
+            if told:
+                what = f"... and told {PROMPTS} at prediction"
+                lines.append(line([what, "-", "-", str(seed)], Found(told)))
     return "\n".join(lines) + "\n"
 
 

@@ -52,7 +52,8 @@ class HeadConfig(Settings):
     `queries` (query tokens that share the work) are the transformer decoder's, `finest_stride`
     (input pixels per cell of the joints' heat maps) and `refinements` (how often it compares its
     estimate with where it sees the joints, and corrects it) are those of `joint_tokens`, `depth`
-    and `num_heads` are of both.
+    and `num_heads` are of both. `prompt_share`: share of the training samples for which it is told
+    the places of some joints, so that it can be told at prediction as well (`joint_tokens`).
     """
 
     type: Literal["mlp", "transformer_decoder", "joint_tokens"] = "transformer_decoder"
@@ -64,6 +65,7 @@ class HeadConfig(Settings):
     queries: Annotated[int, Field(ge=1)] = 1
     finest_stride: Literal[2, 4, 8, 16] = 4
     refinements: Annotated[int, Field(ge=0, le=8)] = 1
+    prompt_share: Fraction = 0.0
 
 
 class ModelConfig(Settings):

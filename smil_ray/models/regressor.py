@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from smil_ray.config import ModelConfig
 from smil_ray.core.params import SmilParams
+from smil_ray.errors import ConfigError
 from smil_ray.models.backbones import Backbone, build_backbone
 from smil_ray.models.decoder import (
     ParameterDecoder,
@@ -81,6 +82,11 @@ class Regressor(nn.Module):
         width = backbone.spec.num_features
         self.camera = CameraInput(width) if config.camera == "known" else None
 
+    @property
+    def takes_prompts(self) -> bool:
+        """Return whether places of joints can be given as an input."""
+        return self.config.head.type == "joint_tokens" and self.config.head.prompt_share > 0
+
     def set_epoch(self, epoch: int) -> bool:
         """Freeze or unfreeze for `epoch`; true when trained parameters changed (rebuild DDP)."""
         return self.backbone.set_epoch(epoch)
@@ -123,6 +129,7 @@ class Regressor(nn.Module):
         *,
         tokens: Float[Tensor, "batch width"] | None = None,
         intrinsics: Float[Tensor, "batch 4"] | None = None,
+        prompts: Float[Tensor, "batch n_joints 2"] | None = None,
     ) -> SmilParams:
         """Return the parameters of the animal in each image.
 
@@ -131,10 +138,20 @@ class Regressor(nn.Module):
             tokens: `Features.packed()` of the same images in place of `image`.
             intrinsics: fx, fy, cx, cy as fractions of width and height. With `camera: predicted`
                 only the principal point is used (a crop moves it); None: the middle.
+            prompts: Places of joints that are known, fractions of the picture; NaN: not known.
 
         Raises:
-            ConfigError: The network needs to know the camera and `intrinsics` is None.
+            ConfigError: The network needs to know the camera and `intrinsics` is None, or there
+                are prompts and it was not trained with any.
         """
+        if prompts is not None and not self.takes_prompts:
+            raise ConfigError(
+                "places of joints as prompts",
+                expected="a network with joint_tokens, trained with model.head.prompt_share",
+                found=f"head {self.config.head.type}, prompt_share "
+                f"{self.config.head.prompt_share:g}",
+                remedy="train one with --set model.head.prompt_share=0.3",
+            )
         features: Features
         if image is not None:
             features = Features(*self.backbone(image))
@@ -179,7 +196,11 @@ class CameraInput(nn.Module):
 
     def __init__(self, width: int, hidden: int = 64) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(4, hidden), nn.GELU(), nn.Linear(hidden, width))
+        last = nn.Linear(hidden, width)
+        # At first the camera leaves the feature as the backbone gives it.
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(nn.Linear(4, hidden), nn.GELU(), last)
 
     def forward(self, intrinsics: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch width"]:
         """Return the embedding of fx, fy, cx, cy (fractions of the picture)."""

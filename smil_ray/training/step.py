@@ -15,6 +15,7 @@ from smil_ray.core.batch import Batch
 from smil_ray.core.params import SmilParams
 from smil_ray.errors import SmilRayError
 from smil_ray.losses.objective import Objective
+from smil_ray.training.batches.prompts import draw_prompts
 from smil_ray.training.batches.sampler import step_seed
 from smil_ray.training.optim import set_learning_rate
 from smil_ray.training.state import TrainingState
@@ -85,7 +86,7 @@ class Stepper:
         network = self._state.network
         wait = isinstance(network, DistributedDataParallel) and not last
         with network.no_sync() if wait else nullcontext():  # pyright: ignore[reportCallIssue]
-            params = forward(self._state, network, batch)
+            params = forward(self._state, network, batch, self._prompts(batch))
             result = self._objective(params, batch, epoch)
             loss = result.total / parts
             if self._state.world.size > 1:
@@ -94,6 +95,12 @@ class Stepper:
             self._state.precision.backward(loss)
         terms = {f"loss/{name}": value.detach() / parts for name, value in result.terms.items()}
         return {"loss/total": result.total.detach() / parts, **terms}
+
+    def _prompts(self, batch: Batch) -> Tensor | None:
+        """Return the joints that the network is told, if it learns to be told."""
+        if not self._state.regressor.takes_prompts:
+            return None
+        return draw_prompts(batch, self._config.model.head.prompt_share)
 
     def _collect(self, leave: int) -> list[tuple[int, dict[str, float]]]:
         found = []
@@ -126,14 +133,18 @@ class NonFiniteStepError(Exception):
         self.value = value
 
 
-def forward(state: TrainingState, network: Any, batch: Batch) -> SmilParams:
+def forward(
+    state: TrainingState, network: Any, batch: Batch, prompts: Tensor | None = None
+) -> SmilParams:
     """Return a network's outputs in float32, computed in the run's precision.
 
     Where a batch has cached features, the backbone does not run.
     """
     image = batch.image if batch.tokens is None else None
     with state.precision.autocast():
-        params: SmilParams = network(image, tokens=batch.tokens, intrinsics=batch.intrinsics)
+        params: SmilParams = network(
+            image, tokens=batch.tokens, intrinsics=batch.intrinsics, prompts=prompts
+        )
     return params.map(lambda value: value.float())
 
 

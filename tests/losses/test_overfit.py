@@ -36,9 +36,7 @@ RATES = {"joint_tokens": 2e-3, "mlp": 5e-4, "transformer_decoder": 5e-4}
         )
     ),
 )
-def test_one_batch_is_learnt_by_heart(
-    backbone, head, representation, frame, insect, make_truth
-):
+def test_one_batch_is_learnt_by_heart(backbone, head, representation, frame, insect, make_truth):
     _, batch = make_truth(count=4, frame=frame, image_size=SIZE)
     config = ModelConfig(
         backbone=BackboneConfig(name=backbone, input_size=SIZE),

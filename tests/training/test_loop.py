@@ -135,6 +135,7 @@ def test_fit_of_the_head_that_looks_at_joints_killed_and_resumed_equals_uninterr
 ) -> None:
     backbone = {"name": "test_resnet", "input_size": SIZE}
     head = {"type": "joint_tokens", "hidden_dim": 32, "num_heads": 4, "depth": 1, "dropout": 0.2}
+    head["prompt_share"] = 0.5
     config = tiny_config(model={"backbone": backbone, "head": head})
     train(config, folder="whole")
     with pytest.raises(Killed):

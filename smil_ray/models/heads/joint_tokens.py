@@ -4,7 +4,8 @@ Each joint has a heat map over a fine feature map; the features averaged under i
 its spread make the joint's token. Transformer layers let the joints and one global token exchange.
 Then each joint's token gives its rotation, and the global token the root's rotation, shape and
 camera. This estimate is posed and projected, compared with where the joints were seen, and
-corrected; see `_refinement`.
+corrected; see `_refinement`. Where somebody gives the places of some joints, these take the place
+of heat maps; see `_prompts`.
 
 Sources: integral regression of heat maps (Sun et al. 2018, "Integral Human Pose Regression"),
 tokens of joints (Lin et al. 2021, "End-to-End Human Pose and Mesh Reconstruction with
@@ -21,8 +22,9 @@ from smil_ray.config import HeadConfig
 from smil_ray.core.params import HeadLayout
 from smil_ray.errors import ConfigError
 from smil_ray.models.features import BackboneSpec, Features
-from smil_ray.models.heads._look import ENCODED_WIDTH, cell_centres, encode, look_under
+from smil_ray.models.heads._look import ENCODED_WIDTH, Look, cell_centres, encode, look_under
 from smil_ray.models.heads._outputs import TokenOutputs
+from smil_ray.models.heads._prompts import PROMPT_SPREAD, given_joints, prompted
 from smil_ray.models.heads._pyramid import Pyramid
 from smil_ray.models.heads._refinement import Refinement
 from smil_ray.models.heads.output import Estimator, HeadOutput, KeypointMaps
@@ -64,6 +66,7 @@ class JointTokensHead(nn.Module):
             Refinement(layout, width, attention_layer(width, config.num_heads, config.dropout))
             for _ in range(config.refinements)
         )
+        self.given = nn.Parameter(torch.zeros(width)) if config.prompt_share else None
         self.scale = nn.Linear(width, 1)
         nn.init.zeros_(self.scale.weight)
         nn.init.constant_(self.scale.bias, math.log(_FIRST_SCALE))
@@ -73,6 +76,7 @@ class JointTokensHead(nn.Module):
         features: Features,
         initial: Float[Tensor, " total"],
         estimator: Estimator | None = None,
+        prompts: Float[Tensor, "batch n_joints 2"] | None = None,
     ) -> HeadOutput:
         """Return the raw outputs and where each joint was seen.
 
@@ -80,11 +84,20 @@ class JointTokensHead(nn.Module):
             features: The backbone's.
             initial: Raw outputs from which the estimate starts.
             estimator: Where raw outputs put the joints; refinements need it.
+            prompts: Given places of joints, fractions of the picture; NaN: not given. The heat
+                maps and places that come out are the network's own all the same.
+
+        Raises:
+            ConfigError: There are prompts, and the network was trained without.
         """
         levels = self.pyramid(features)
         logits = self.heat(levels[-1]).float()
-        look = look_under(logits, levels, self.cells)
+        own = look = look_under(logits, levels, self.cells)
+        if prompts is not None:
+            look = self._told(prompts, logits, levels, look)
         joints = self.joint + self.seen(look.features) + self.place(encode(look))
+        if prompts is not None and self.given is not None:
+            joints = joints + self.given * given_joints(prompts)[..., None]
         tokens = torch.cat([self.pooled(features.pooled)[:, None], joints], dim=1)
         for layer in self.layers:
             tokens = layer(tokens)
@@ -96,7 +109,30 @@ class JointTokensHead(nn.Module):
             tokens, raw = refinement(tokens, raw, look, estimator)
         # What a joint's error is must not change what the joint is.
         scale = self.scale(normed[:, 1:].detach())[..., 0].clamp(*map(math.log, _SCALE_RANGE))
-        return HeadOutput(raw, KeypointMaps(logits, look.xy, scale.exp()))
+        return HeadOutput(raw, KeypointMaps(logits, own.xy, scale.exp()))
+
+    def _told(
+        self,
+        prompts: Float[Tensor, "batch n_joints 2"],
+        logits: Float[Tensor, "batch n_joints rows columns"],
+        levels: list[Tensor],
+        look: Look,
+    ) -> Look:
+        """Return the look at the places that are given, and at the own ones of the others."""
+        if self.given is None:
+            raise ConfigError(
+                "prompts",
+                expected="a network that was trained with places of joints given",
+                found="one without",
+                remedy="train with model.head.prompt_share: 0.3, or leave the keypoints out",
+            )
+        there = look_under(prompted(logits, prompts, self.cells), levels, self.cells)
+        given = given_joints(prompts)[..., None]
+        return Look(
+            torch.where(given, there.features, look.features),
+            torch.where(given, prompts.nan_to_num(nan=0.5), look.xy),
+            torch.where(given, PROMPT_SPREAD, look.spread),
+        )
 
 
 def attention_layer(width: int, heads: int, dropout: float) -> nn.Module:

@@ -59,6 +59,7 @@ class MlpHead(nn.Module):
         features: Features,
         initial: Float[Tensor, " total"],
         estimator: Estimator | None = None,
+        prompts: Float[Tensor, "batch n_joints 2"] | None = None,
     ) -> HeadOutput:
         """Return the initial estimate plus what the network adds to it."""
         seen = torch.cat([self.norm(features.pooled), self.summary(features.tokens)], dim=1)

@@ -58,6 +58,7 @@ class TransformerHead(nn.Module):
         features: Features,
         initial: Float[Tensor, " total"],
         estimator: Estimator | None = None,
+        prompts: Float[Tensor, "batch n_joints 2"] | None = None,
     ) -> HeadOutput:
         """Return the estimate after the last correction of the initial one."""
         memories = self.memories(features)

@@ -21,21 +21,21 @@ from smil_ray.training.step import NonFiniteLossError
 from tests.memory_data import SIZE, MemoryData, tiny_config
 
 FROZEN = {"name": "test_vit", "input_size": SIZE, "freeze": True}
+JOINT_TOKENS = {"type": "joint_tokens", "hidden_dim": 32, "num_heads": 4, "depth": 1}
 TRANSFORMER = {"type": "transformer_decoder", "hidden_dim": 32, "num_heads": 4, "depth": 1}
 VARIANTS: dict[str, dict] = {
     "plain": {},
     "dropout": {"model": {"head": {"dropout": 0.3}}},
     "transformer": {"model": {"head": {**TRANSFORMER, "dropout": 0.2}}},
-    "joint tokens": {
-        "model": {"head": {"type": "joint_tokens", "hidden_dim": 32, "num_heads": 4, "depth": 1}}
-    },
+    "joint tokens": {"model": {"head": JOINT_TOKENS}},
+    "prompts": {"model": {"head": {**JOINT_TOKENS, "prompt_share": 0.5}}},
     "axis angle": {"model": {"rotation_representation": "axis_angle"}},
     "rate": {"optim": {"learning_rate": 3e-3, "warmup_epochs": 1.0, "weight_decay": 0.1}},
     "curriculum": {"loss": {"stages": [(1, {"keypoint_2d": 0.5})], "transition": "linear"}},
     "running mean": {"optim": {"ema_decay": 0.9, "accumulate": 2}},
     "longer": {"train": {"epochs": 4}},
 }
-"""Nine runs that differ in everything that members of a pack may differ in."""
+"""Ten runs that differ in everything that members of a pack may differ in."""
 
 
 @pytest.fixture(autouse=True)
