@@ -9,6 +9,7 @@ from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from smil_ray.models.backbones import Features
+from smil_ray.models.heads.output import EstimatedJoints, Estimator
 from smil_ray.models.regressor import Regressor
 
 
@@ -88,7 +89,24 @@ def _head_flops(regressor: Regressor) -> int:
         torch.empty(1, spec.num_features, device="meta"),
         tuple(torch.empty(1, m.channels, *m.grid, device="meta") for m in spec.maps),
     )
-    return _flops(regressor.head, features, regressor.decoder.initial.to("meta"))
+    initial = regressor.decoder.initial.to("meta")
+    return _flops(regressor.head, features, initial, _no_joints(regressor.decoder.layout.n_joints))
+
+
+def _no_joints(count: int) -> Estimator:
+    """Return an estimator that computes nothing: posing the joints is not counted."""
+    shapes = {
+        "xy": (1, count, 2),
+        "position": (1, count, 3),
+        "rotation": (1, count, 3, 3),
+        "extent": (1, 1, 1),
+        "below": (count, count),
+        "child_mean": (count, count),
+    }
+    joints = EstimatedJoints(
+        **{name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    )
+    return lambda _raw: joints
 
 
 def _flops(module: torch.nn.Module, *inputs: Any) -> int:

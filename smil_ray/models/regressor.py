@@ -162,7 +162,9 @@ class Regressor(nn.Module):
         if self.camera is not None:
             pooled = features.pooled + self.camera(given_intrinsics(intrinsics))
             features = features._replace(pooled=pooled)
-        found: HeadOutput = self.head(features, self.decoder.initial, self._estimator(intrinsics))
+        found: HeadOutput = self.head(
+            features, self.decoder.initial, self._estimator(intrinsics), prompts
+        )
         with torch.autocast(found.raw.device.type, enabled=False):
             params = self.decoder(found.raw.float(), intrinsics)
         return params if found.keypoints is None else self._with_keypoints(params, found.keypoints)

@@ -3,7 +3,12 @@
 import pytest
 import torch
 
+from smil_ray.body.smil_model import SmilModel
+from smil_ray.config import BackboneConfig, BodyConfig, HeadConfig, ModelConfig
+from smil_ray.models.decoder import TargetStatistics
 from smil_ray.models.describe import describe
+from smil_ray.models.kinematics import Kinematics
+from smil_ray.models.regressor import build_regressor
 
 
 def test_describe_counts_parameters_and_operations(make_regressor):
@@ -23,6 +28,26 @@ def test_describe_leaves_the_network_as_it_was(head, make_regressor, images):
     describe(regressor)
     assert regressor.training
     assert all(torch.equal(v, before[k]) for k, v in regressor.state_dict().items())
+
+
+def test_a_head_that_corrects_itself_is_counted_with_its_corrections():
+    insect = SmilModel.builtin()
+    counted = []
+    for refinements in (0, 1):
+        head = {"hidden_dim": 32, "num_heads": 4, "refinements": refinements}
+        config = ModelConfig(
+            backbone=BackboneConfig(name="test_resnet", input_size=64),
+            head=HeadConfig(type="joint_tokens", **head),
+        )
+        regressor = build_regressor(
+            config,
+            n_joints=insect.n_joints,
+            n_betas=insect.n_betas,
+            statistics=TargetStatistics(fov_deg=25.0, log_extent=0.5),
+            kinematics=Kinematics(insect, BodyConfig()),
+        )
+        counted.append(describe(regressor).gflops)
+    assert counted[0] < counted[1]
 
 
 def test_describe_of_resnet50_is_what_is_known_of_it(make_regressor):
