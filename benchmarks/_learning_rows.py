@@ -37,6 +37,9 @@ class Row:
     data: Data = Data()
 
 
+PROMPTS = 5
+"""Joints whose true places a network is told at prediction, where it can be."""
+
 FIRST = "fine-tuned, 12,000 images"
 REFERENCE = "reference: frozen, 3,000 images"
 
