@@ -40,7 +40,7 @@ from smil_ray.core.batch import collate
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.data.hdf5.merge import StoreSize, merge
 from smil_ray.data.hdf5.store import Hdf5Source
-from smil_ray.data.replicant.reading import find_entries
+from smil_ray.data.replicant.reading import Entry, find_entries
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.preprocess.job import preprocess
 from smil_ray.orchestration.preprocess.plan import PreprocessOptions, make_plan
@@ -108,14 +108,15 @@ def shards(place: Path, folders: dict[str, Path]) -> list[str]:
         for size in (224, 512):
             options = PreprocessOptions(size=size, chunk_size=FEW)
             shard = make_plan([folder], options).shards[0]
+            entries = [entry for entry in shard.entries if isinstance(entry, Entry)]
             output = place / f"{folder.name}_{size}"
             output.mkdir()
             rates = median_rates(
                 {
                     "ours": partial(core, partial(make_shard, shard, output, options)),
-                    "bare": partial(core, partial(bare_loop, shard.entries, size, same=False)),
-                    "same": partial(core, partial(bare_loop, shard.entries, size, same=True)),
-                    "decoding": partial(core, partial(decode_only, shard.entries, size)),
+                    "bare": partial(core, partial(bare_loop, entries, size, same=False)),
+                    "same": partial(core, partial(bare_loop, entries, size, same=True)),
+                    "decoding": partial(core, partial(decode_only, entries, size)),
                 },
                 len(shard.entries),
                 rounds=ROUNDS,

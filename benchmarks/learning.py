@@ -24,6 +24,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -31,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from _learning_rows import (
     FIRST,
     HELD_OUT,
+    PROMPTS,
     RENDERED,
     SIZE,
     VALIDATION,
@@ -116,7 +118,7 @@ def make_data(folder: Path, kind: Data, samples: int) -> None:
 
     # Some are set aside for validation, a few are dropped.
     drawn = math.ceil(samples / (0.99 - VALIDATION))
-    view = EASY_VIEW | {"image_size": RENDERED}
+    view: dict[str, Any] = EASY_VIEW | {"image_size": RENDERED}
     for part, count, seed in (("train", drawn, 1), ("held_out", HELD_OUT, 2)):
         file = data_file(folder, kind, part)
         if file.exists():

@@ -34,10 +34,10 @@ def test_a_head_that_corrects_itself_is_counted_with_its_corrections():
     insect = SmilModel.builtin()
     counted = []
     for refinements in (0, 1):
-        head = {"hidden_dim": 32, "num_heads": 4, "refinements": refinements}
+        head = HeadConfig(type="joint_tokens", hidden_dim=32, num_heads=4, refinements=refinements)
         config = ModelConfig(
             backbone=BackboneConfig(name="test_resnet", input_size=64),
-            head=HeadConfig(type="joint_tokens", **head),
+            head=head,
         )
         regressor = build_regressor(
             config,

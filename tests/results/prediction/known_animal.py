@@ -68,7 +68,9 @@ class KnowingNetwork(Regressor):
         *,
         tokens: Tensor | None = None,
         intrinsics: Tensor | None = None,
+        prompts: Tensor | None = None,
     ) -> SmilParams:
+        assert prompts is None
         assert image is not None
         assert tokens is None
         assert intrinsics is not None
