@@ -28,7 +28,7 @@ def add_command(
     """Add a command with a summary and an example, and return its parser."""
     parser = commands.add_parser(
         name,
-        help=summary,
+        help=summary.replace("%", "%%"),
         description=summary,
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -152,7 +152,7 @@ def _crop(arguments: argparse.Namespace) -> dict[str, object]:
 
 def _preprocess(arguments: argparse.Namespace) -> int:
     from smil_ray.data.filters import REASONS
-    from smil_ray.data.hdf5.store import read_drops
+    from smil_ray.data.hdf5.store import Hdf5Source, read_drops
     from smil_ray.models.backbones import backbone_spec
     from smil_ray.orchestration.preprocess.job import PreprocessOptions, preprocess
 
@@ -197,5 +197,10 @@ def _preprocess(arguments: argparse.Namespace) -> int:
     for drop in read_drops(report.output)[:NAMED_DROPS]:
         why = drop.detail or REASONS.get(drop.reason, drop.reason)
         console.print(f"dropped {drop.name}: {why}", highlight=False, markup=False)
+    if report.kept > 1 and len(set(Hdf5Source(report.output).groups)) == 1:
+        console.print(
+            "All samples are of one video or scene, which splits keep together: training will "
+            "find none for validation. Label a second one, or give --group-by picture."
+        )
     console.print(f"{report.seconds:.1f} s")
     return 0

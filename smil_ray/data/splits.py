@@ -61,7 +61,8 @@ def split_indices(
         raise DataError(
             f"the {'validation' if place else 'training'} split is empty",
             found=f"{len(names)} samples in {len(place)} groups",
-            remedy="use more samples, or more scenes if these are views of one",
+            remedy="use more samples, or more scenes if these are views of one; labels of a "
+            "single video can be split with `smil-ray preprocess --group-by picture`",
         )
     ranked = np.sort(np.array(list(place.values())))
     n_test, n_val = _group_counts(ranked, val_fraction, test_fraction)
