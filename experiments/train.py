@@ -6,6 +6,7 @@ Needs:    a laptop for the small backbones; one GPU for the seed's (vit_large_pa
 Expect:   val/pose_score falls below 1, the mean pose's; the end says whether PA-MPJPE does as
           well, and `smil-ray evaluate RUN` how surely.
 
+`--set train.init_from=RUN` begins with the network of another run: on other data, at a lower rate.
 A run that was interrupted goes on where it was when the same command is given again, and says so.
 --fresh begins anew in a new folder; --resume RUN goes on with that one. A finished run is kept.
 """
@@ -122,6 +123,7 @@ def _config(arguments: argparse.Namespace) -> Config:
     from smil_ray.losses.labels import metric_for_labels, weights_for_labels
     from smil_ray.training.assemble import open_data
     from smil_ray.training.data_body_model import with_body_model_of_data
+    from smil_ray.training.warm_start import with_network_of_parent
 
     overrides = list(arguments.set)
     for flag, key in SHORTCUTS.items():
@@ -140,6 +142,7 @@ def _config(arguments: argparse.Namespace) -> Config:
         raise ConfigError(
             "No data to train on", remedy="give --data FILE.h5 or a replicAnt folder"
         )
+    config = with_network_of_parent(config)
     default = config.body.model
     config = with_body_model_of_data(config)
     if config.body.model != default:

@@ -12,12 +12,14 @@ class TrainConfig(Settings):
 
     A run ends after `stop_epoch`, if that is set, on the schedules of a run of all `epochs`.
     Every `overlay_every_epochs` epochs and at the end, `overlay_samples` validation samples are
-    drawn, and with `plots` the curves of the run.
+    drawn, and with `plots` the curves of the run. `init_from` is a run folder (its best
+    checkpoint) or a checkpoint folder whose network the run begins with.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 20
     stop_epoch: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 13
+    init_from: str | None = None
     select_metric: str = "val/pose_score"
     select_mode: Literal["min", "max"] = "min"
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = None

@@ -15,10 +15,10 @@ from smil_ray.tracking.run_dir import RunDir, package_versions
 from smil_ray.tracking.sync.metrics import read_metrics
 from smil_ray.training.assemble import open_data
 from smil_ray.training.checkpoint.folder import last_entry
-from smil_ray.training.checkpoint.inputs import kept_backbone, kept_body_model
+from smil_ray.training.checkpoint.inputs import kept_backbone, kept_body_model, kept_parent
 
 SETTINGS = "setting "
-KEPT = ("body.model", "model.backbone.weights")
+KEPT = ("body.model", "model.backbone.weights", "train.init_from")
 """Settings that name what a run keeps in its folder."""
 
 
@@ -121,6 +121,8 @@ def rerun_config(origin: OriginalRun, overrides: Sequence[str], output: Path | N
         config = _with(config, "body.model", _kept_model(origin, first))
     if config.model.backbone == first.model.backbone:
         config = _with(config, "model.backbone.weights", _kept_weights(origin, first))
+    if config.train.init_from is not None and config.train.init_from == first.train.init_from:
+        config = _with(config, "train.init_from", kept_parent(origin.folder))
     return config
 
 

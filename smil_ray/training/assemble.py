@@ -15,7 +15,7 @@ from smil_ray.core.batch import collate
 from smil_ray.core.frames import root_in_camera
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.data.splits import Splits, share_of_groups, split_indices
-from smil_ray.errors import ConfigError
+from smil_ray.errors import CheckpointError, ConfigError
 from smil_ray.losses.objective import Objective
 from smil_ray.models.backbones import Backbone, backbone_spec
 from smil_ray.models.decoder import ScaleBasis, TargetStatistics
@@ -23,9 +23,11 @@ from smil_ray.models.heads.build import finest_stride
 from smil_ray.models.kinematics import Kinematics
 from smil_ray.models.regressor import Regressor, build_regressor
 from smil_ray.training.apparent_size import log_extent_of_keypoints
+from smil_ray.training.checkpoint.files import Checkpoint
 from smil_ray.training.checkpoint.frozen_weights import FrozenWeights
 from smil_ray.training.parts import Parts, SampleSource
 from smil_ray.training.validation.mean_pose import POSE_SCORE, RELATIVE, mean_pose_figures
+from smil_ray.training.warm_start import parent_of, start_checkpoint
 
 STATISTICS_SAMPLES = 512
 """Means of field of view and extent are taken over at most this many training samples."""
@@ -66,14 +68,25 @@ def assemble(
     data: SampleSource,
     model: SmilModel,
     device: torch.device | str = "cpu",
+    *,
+    resume: Checkpoint | None = None,
 ) -> Parts:
     """Return network, loss and data of a run, checked against each other.
 
-    The network's initial weights depend on `train.seed` alone.
+    The network's initial weights depend on `train.seed` alone, or are those of `train.init_from`.
+
+    Args:
+        config: The resolved configuration.
+        data: The data set.
+        model: The body model.
+        device: Where the run computes.
+        resume: The checkpoint that the run goes on from.
 
     Raises:
+        CheckpointError: The run of `train.init_from` has no readable checkpoint.
         ConfigError: A loss has a weight and the data lacks its label, a name is unknown, a mode
-            needs what the body model lacks, or a split is empty.
+            needs what the body model lacks, a split is empty, or `train.init_from` has another
+            network or body model.
     """
     model = model.to(device)
     objective = _objective(config, data, model)
@@ -83,11 +96,15 @@ def assemble(
     # Of the whole training split, so that runs on parts of it are measured alike.
     mean_pose = mean_pose_figures(data, whole.train, whole.val, model, config.body)
     _check_metric(config, mean_pose)
-    statistics = target_statistics(data, splits.train, model)
+    start = resume or start_checkpoint(config, model)
+    if start is None:
+        statistics = target_statistics(data, splits.train, model)
+    else:
+        statistics = TargetStatistics(**start.meta["statistics"])
     # Asking for the backbone's facts draws random numbers, but only the first time.
     settings = config.model.backbone
     backbone_spec(settings.name, settings.input_size, finest_stride(config.model))
-    regressor = _regressor(config, model, statistics)
+    regressor = _regressor(config, model, statistics, start=start)
     frozen = FrozenWeights() if regressor.backbone.always_frozen else None
     return Parts(
         regressor,
@@ -98,10 +115,11 @@ def assemble(
         statistics,
         frozen=frozen,
         mean_pose=mean_pose,
+        parent=None if start is None or resume is not None else parent_of(start),
     )
 
 
-def assemble_beside(first: Parts, config: Config) -> Parts:
+def assemble_beside(first: Parts, config: Config, resume: Checkpoint | None = None) -> Parts:
     """Return the parts of another run on the same data, frozen backbone and features.
 
     Network and loss are what `assemble` would make of `config`; the rest is shared.
@@ -109,13 +127,15 @@ def assemble_beside(first: Parts, config: Config) -> Parts:
     Args:
         first: The parts of the run beside it.
         config: May differ from that run's only as `packs.stream_key` allows.
+        resume: The checkpoint that this run goes on from.
 
     Raises:
         ConfigError: See `assemble`.
     """
     objective = _objective(config, first.data, first.model)
     backbone = first.regressor.backbone
-    regressor = _regressor(config, first.model, first.statistics, backbone)
+    start = resume or start_checkpoint(config, first.model)
+    regressor = _regressor(config, first.model, first.statistics, backbone, start)
     return replace(first, regressor=regressor, objective=objective)
 
 
@@ -144,10 +164,16 @@ def _regressor(
     model: SmilModel,
     statistics: TargetStatistics,
     backbone: Backbone | None = None,
+    start: Checkpoint | None = None,
 ) -> Regressor:
     torch.manual_seed(config.train.seed)
-    return build_regressor(
-        config.model,
+    settings = config.model
+    if start is not None:
+        # The weights are in the checkpoint: nothing must be downloaded or found again.
+        source = settings.backbone.model_copy(update={"weights": "none"})
+        settings = settings.model_copy(update={"backbone": source})
+    regressor = build_regressor(
+        settings,
         n_joints=model.n_joints,
         n_betas=model.n_betas,
         statistics=statistics,
@@ -155,6 +181,19 @@ def _regressor(
         kinematics=Kinematics(model, config.body),
         backbone=backbone,
     )
+    if start is not None:
+        _load(regressor, start)
+    return regressor
+
+
+def _load(regressor: Regressor, start: Checkpoint) -> None:
+    try:
+        regressor.load_state_dict(start.weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"Checkpoint {start.path} does not fit the configuration: {error}",
+            remedy="resume with the configuration of the run, or start a new run",
+        ) from error
 
 
 def _check_cameras(config: Config, data: SampleSource) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -78,6 +79,33 @@ class CachedFeatures:
 
 
 @dataclass(frozen=True)
+class Parent:
+    """The run that another one began from.
+
+    Attributes:
+        checkpoint: The checkpoint folder.
+        step: Optimiser steps that the parent had taken.
+        metrics: Its validation figures then.
+        weights_sha256: Of the file with its weights.
+    """
+
+    checkpoint: Path
+    step: int
+    metrics: dict[str, float]
+    weights_sha256: str
+
+    @property
+    def run(self) -> Path:
+        """The run folder: a checkpoint is RUN/checkpoints/NAME."""
+        return self.checkpoint.parents[1]
+
+    def as_facts(self) -> dict[str, Any]:
+        """Return what run.json says."""
+        facts = {name: value for name, value in vars(self).items() if name != "checkpoint"}
+        return {"run": str(self.run), "checkpoint": str(self.checkpoint), **facts}
+
+
+@dataclass(frozen=True)
 class Parts:
     """Network, loss and data of one run, ready for `fit`.
 
@@ -93,6 +121,7 @@ class Parts:
         frozen: Where the backbone's weights are on the disk, if it is never trained.
         mean_pose: Figures of the training split's mean pose on the validation split, which
             `val/pose_score` is relative to; empty where the labels do not allow them.
+        parent: The run whose network this one begins with.
     """
 
     regressor: Regressor
@@ -105,3 +134,4 @@ class Parts:
     feature_note: str = "not cached"
     frozen: FrozenWeights | None = None
     mean_pose: dict[str, float] = field(default_factory=dict)
+    parent: Parent | None = None

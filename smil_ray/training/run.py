@@ -79,6 +79,8 @@ class TrainingRun:
             ConfigError: The selection metric is not one that validation gives.
         """
         position, epochs = self.state.position, last_epoch(self.config)
+        if self.config.train.init_from is not None and position.step == 0 and not self.metrics:
+            yield from self._validate_parent()
         status, reason = "finished", self._early_stopping_reason()
         while position.epoch < epochs and reason is None:
             is_whole = yield from self._train_epoch()
@@ -86,6 +88,15 @@ class TrainingRun:
         if reason == STOPPED_ON_REQUEST:
             status = "stopped"
         return FitResult(status, reason, position.epoch, position.step, self.metrics)
+
+    def _validate_parent(self) -> Generator[BatchRequest, BatchReply, None]:
+        """Measure the network that the run begins with; its checkpoint may stay the best one."""
+        position = self.state.position
+        self.metrics = yield from validation(self.state, self.parts, self.config, self.batches.val)
+        position.best = self._select_value(self.metrics)
+        self.hooks.log(0, 0.0, self.metrics)
+        self.hooks.flush()
+        self.saver.save(position.best, self.metrics)
 
     def _train_epoch(self) -> Generator[BatchRequest, BatchReply, bool]:
         """Train on the rest of the current epoch; false if asked to stop before its end."""

@@ -26,6 +26,7 @@ from smil_ray.training.assemble import open_data
 from smil_ray.training.checkpoint.files import read_meta
 from smil_ray.training.checkpoint.folder import best_entry, last_entry
 from smil_ray.training.reports import EpochReport, FitResult
+from smil_ray.training.warm_start import with_network_of_parent
 from smil_ray.training.world import World
 
 log = logging.getLogger(__name__)
@@ -137,6 +138,7 @@ def _new_run(
         path = Path(config.data.path).expanduser().absolute()
         data = config.data.model_copy(update={"path": str(path)})
         config = config.model_copy(update={"data": data})
+    config = with_network_of_parent(config)
     facts = {"seed": config.train.seed, "data": config.data.path, **(options.facts or {})}
     if run_dir is None:
         name = config.run.name or "train"

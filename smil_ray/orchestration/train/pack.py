@@ -158,11 +158,11 @@ class _Setup:
         if self._first is None:
             model = open_body_model(config, packed.folder)
             data = self._open_data(config, model)
-            parts = assemble(config, data, model, self._world.device)
+            parts = assemble(config, data, model, self._world.device, resume=resume)
             parts = with_cached_features(parts, config, self._world.device, resume=resume)
             self._first = parts
         else:
-            parts = assemble_beside(self._first, config)
+            parts = assemble_beside(self._first, config, resume)
         check_same_data(resume, parts)
         record_start(run, parts, resume, self._recorded)
         self._recorded = self._recorded or run

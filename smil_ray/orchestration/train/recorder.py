@@ -14,7 +14,7 @@ from smil_ray.orchestration.train._pictures import (
 )
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.checkpoint.files import Checkpoint
-from smil_ray.training.checkpoint.inputs import keep_backbone, keep_body_model
+from smil_ray.training.checkpoint.inputs import keep_backbone, keep_body_model, keep_parent
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import Hooks, Predictions, Progress
 
@@ -100,6 +100,8 @@ def record_start(
     run.truncate_metrics(0 if resume is None else resume.meta["step"])
     run.write_json("splits.json", parts.splits.names(parts.data.names))
     keep_body_model(run.path, parts.model)
+    if parts.parent is not None:
+        keep_parent(run.path, parts.parent.checkpoint)
     backbone = parts.regressor.backbone
     pretrained = run.load_config().model.backbone.weights != "none"
     if resume is None and pretrained and not backbone.always_frozen:
@@ -126,6 +128,7 @@ def record_start(
             "device": str(parts.model.device),
             "features": parts.feature_note,
             "mean_pose": parts.mean_pose,
+            **({} if parts.parent is None else {"init_from": parts.parent.as_facts()}),
         }
     )
     run.set_status("running")

@@ -75,7 +75,7 @@ def train_in_this_process(
         resume = load_newest(run.checkpoints)
         model = job.model or open_body_model(config, run.path)
         data = job.open_data(config, model)
-        parts = assemble(_as_begun(config, resume), data, model, world.device)
+        parts = assemble(config, data, model, world.device, resume=resume)
         check_same_data(resume, parts)
         stop = stop or _StopFile(run)
         build = _build_hooks(world, display, stop)
@@ -95,15 +95,6 @@ def train_in_this_process(
                 announce(summary)
             hooks = Recorder(run, config, parts, display).hooks(hooks)
         return fit(parts, config, folder=run.path, hooks=hooks, resume=resume, world=world)
-
-
-def _as_begun(config: Config, resume: Checkpoint | None) -> Config:
-    """Leave out where a backbone's weights came from once a checkpoint has them."""
-    if resume is None:
-        return config
-    backbone = config.model.backbone.model_copy(update={"weights": "none"})
-    model = config.model.model_copy(update={"backbone": backbone})
-    return config.model_copy(update={"model": model})
 
 
 def _ignore(_: EpochReport) -> None:

@@ -122,6 +122,7 @@ def _tune(arguments: argparse.Namespace) -> int:
     check_sweep(sweep, base)
     from smil_ray.orchestration.cluster import start_ray
     from smil_ray.orchestration.tune.job import SLOTS, TRIAL_SLOT, SweepHooks, run_sweep
+    from smil_ray.orchestration.tune.parents import settings_of_parent
     from smil_ray.results.report.page import write_report
     from smil_ray.results.report.winner import evaluate_winner, measure_samples
 
@@ -131,9 +132,11 @@ def _tune(arguments: argparse.Namespace) -> int:
         if data is None:
             data = embedded_data(arguments.output, arguments.samples, console)
             embedded.append(f"model.backbone.input_size={EMBEDDED_SIZE}")
+        parents = settings_of_parent(sweep, base)
+        base = base_config(sweep, [*parents, *arguments.set])
         outcome = run_sweep(
             sweep,
-            [*embedded, *arguments.set, *fitting_settings(base, Path(data), console)],
+            [*embedded, *parents, *arguments.set, *fitting_settings(base, Path(data), console)],
             data=Path(data),
             address=arguments.address,
             resume=resume,

@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from smil_ray.tracking.sync.state import SyncState
+
 FOLDER_TAG, KIND_TAG = "smil_ray.folder", "smil_ray.kind"
 TAGS = {
     "kind": KIND_TAG,
@@ -20,6 +22,8 @@ TAGS = {
     "rerun_of": "smil_ray.rerun_of",
 }
 """Entry of run.json -> tag."""
+PARENT_TAGS = {"run": "smil_ray.init_from", "run_id": "smil_ray.init_from_run_id"}
+"""The run whose network this one began with: its folder, and what the server calls it."""
 SOURCE_TAGS = {"git_commit": "mlflow.source.git.commit", "script": "mlflow.source.name"}
 """What MLflow's own table of runs shows as source and version."""
 
@@ -38,7 +42,16 @@ def run_tags(folder: Path) -> dict[str, str]:
         value = facts.get(entry)
         if value not in (None, ""):
             tags[tag] = str(value)
-    return tags
+    return {**tags, **_parent_tags(facts)}
+
+
+def _parent_tags(facts: Mapping[str, Any]) -> dict[str, str]:
+    parent = facts.get("init_from")
+    if not isinstance(parent, dict) or "run" not in parent:
+        return {}
+    state = SyncState.load(Path(str(parent["run"])))
+    known = {"run": parent["run"], "run_id": None if state is None else state.run_id}
+    return {PARENT_TAGS[name]: str(value) for name, value in known.items() if value}
 
 
 def started_ms(folder: Path) -> int | None:

@@ -5,6 +5,7 @@
 - `body_model-HASH.npz`: the body model, in the safe form
 - `backbone-HASH.safetensors`: the weights that a backbone had before it was trained; those of one
   that is never trained are in every checkpoint
+- `init_from/`: the checkpoint that the run began with, without what only a resume needs
 
 Runs side by side share a file by hard links.
 """
@@ -22,8 +23,10 @@ from smil_ray.config import Config
 from smil_ray.errors import CheckpointError, ModelFileError
 from smil_ray.models.backbones import Backbone
 from smil_ray.training.batches.features import weights_hash
+from smil_ray.training.checkpoint.files import STATE
 
 INPUTS = "inputs"
+PARENT = "init_from"
 _DIGITS = 16
 
 
@@ -57,6 +60,38 @@ def kept_body_model(run: Path) -> Path | None:
 def kept_backbone(run: Path) -> Path | None:
     """Return the file of the backbone's first weights in a run folder; None without one."""
     return next(iter(sorted((run / INPUTS).glob("backbone-*.safetensors"))), None)
+
+
+def keep_parent(run: Path, checkpoint: Path) -> Path:
+    """Put the checkpoint that a run begins with into its folder, unless it is there.
+
+    Raises:
+        CheckpointError: It cannot be written.
+    """
+    target = run / INPUTS / PARENT
+    if target.is_dir():
+        return target
+    partial = target.with_name(f".{os.getpid()}-{PARENT}")
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        for path in checkpoint.iterdir():
+            if path.name != STATE and path.is_file():
+                _link_or_copy(path, partial / path.name)
+        partial.rename(target)
+    except OSError as error:
+        raise CheckpointError(
+            f"{target} cannot be written: {error}",
+            remedy="free space or choose another run.output_dir",
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def kept_parent(run: Path) -> Path | None:
+    """Return the checkpoint that a run began with; None in runs that kept none."""
+    place = run / INPUTS / PARENT
+    return place if place.is_dir() else None
 
 
 def open_body_model(config: Config, run: Path) -> SmilModel:
@@ -94,9 +129,13 @@ def _link(run: Path, name: str, partial: Path) -> bool:
     beside = next(iter(run.parent.glob(f"*/{INPUTS}/{name}")), None)
     if beside is None:
         return False
+    _link_or_copy(beside, partial)
+    return True
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
     try:
-        os.link(beside, partial)
+        os.link(source, target)
     except OSError:
         # Another file system, or one without links; a full disk is noticed by the copy.
-        shutil.copyfile(beside, partial)
-    return True
+        shutil.copyfile(source, target)

@@ -16,8 +16,9 @@ OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     "tracking": (),
 }
 """What may differ between runs of a pack: whole sections (empty), or entries of a section."""
-SHARED_SETTINGS: dict[str, tuple[str, ...]] = {"train": ("seed", "deterministic")}
-"""What may not, within those sections: the seed sets the order of the samples."""
+SHARED_SETTINGS: dict[str, tuple[str, ...]] = {"train": ("seed", "deterministic", "init_from")}
+"""What may not, within those sections: the seed sets the order of the samples, the network that
+runs begin with the frozen backbone."""
 
 
 def stream_key(config: Config) -> str | None:

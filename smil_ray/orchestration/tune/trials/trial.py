@@ -131,7 +131,9 @@ def saved_epochs(folder: Path, metric: str) -> list[MetricRow]:
     if entry is None:
         return []
     rows = read_metrics(folder)
-    return [row for row in rows if metric in row.metrics and row.step <= entry.step]
+    # At epoch 0 a run has what it began with, which its trial has not trained.
+    saved = (row for row in rows if row.epoch > 0 and row.step <= entry.step)
+    return [row for row in saved if metric in row.metrics]
 
 
 def failure_reason(error: BaseException) -> str:
