@@ -70,6 +70,12 @@ def _add_animal(synth: argparse.ArgumentParser) -> None:
 def _add_view(synth: argparse.ArgumentParser) -> None:
     view = synth.add_argument_group("picture")
     view.add_argument(
+        "--domain",
+        choices=("default", "lab"),
+        default="default",
+        help="how everything looks; lab: other surfaces, grounds, lamps and cameras, JPEG 60",
+    )
+    view.add_argument(
         "--occlusion",
         type=fraction,
         default=0.35,

@@ -7,10 +7,11 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy.random import Generator
 
-from smil_ray.data.synthetic._background import draw_background, draw_occluders
+from smil_ray.data.synthetic._background import draw_occluders
 from smil_ray.data.synthetic.animal import PosedAnimal, RenderBody
 from smil_ray.data.synthetic.annotations import CameraTruth
-from smil_ray.data.synthetic.scene import LightDraw, draw_light
+from smil_ray.data.synthetic.domain import DOMAINS, Domain
+from smil_ray.data.synthetic.scene import LightDraw
 from smil_ray.render.rasterize import hard_mask, rasterize
 from smil_ray.render.shading import Shading, render_rgb
 
@@ -23,6 +24,7 @@ def paint(
     camera: CameraTruth,
     occlusion: float,
     clutter: float = 1.0,
+    domain: Domain | None = None,
 ) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
     """Return the picture before the camera's effects, and the subject id of every pixel.
 
@@ -34,13 +36,15 @@ def paint(
         camera: Size, place and direction.
         occlusion: Probability that something lies in front of the first animal.
         clutter: Probability of a background with things in it.
+        domain: How lamps and grounds look; None is the default one.
     """
     size = camera.size
-    light = draw_light(look_rng)
+    domain = domain or DOMAINS["default"]
+    light = domain.light(look_rng)
     vertices = np.concatenate([animal.vertices for animal in animals])
     n_verts, n_faces = len(render_body.template), len(render_body.faces)
     faces = np.concatenate([render_body.faces + n_verts * k for k in range(len(animals))])
-    picture = draw_background(clutter_rng, size, clutter)
+    picture = domain.background(clutter_rng, size, clutter)
     if clutter_rng.random() < 0.7:
         picture = _shadowed(picture, vertices, faces, camera, light)
     cam = camera.to_camera(vertices)

@@ -15,8 +15,8 @@ from smil_ray.core.params import (
     log_scales_from_weights,
     translations_from_weights,
 )
-from smil_ray.data.synthetic._appearance import draw_coat
 from smil_ray.data.synthetic.annotations import SubjectTruth
+from smil_ray.data.synthetic.domain import DOMAINS, Domain
 from smil_ray.data.synthetic.poses.clearance import Capsules
 from smil_ray.data.synthetic.poses.sides import standing_axes
 from smil_ray.data.synthetic.poses.source import PoseSource, open_pose_source
@@ -109,7 +109,9 @@ class PosedAnimal:
     colors: Float[np.ndarray, "n_verts 3"]
 
 
-def pose_animal(render_body: RenderBody, draw: AnimalDraw, look_rng: Generator) -> PosedAnimal:
+def pose_animal(
+    render_body: RenderBody, draw: AnimalDraw, look_rng: Generator, domain: Domain | None = None
+) -> PosedAnimal:
     """Return a drawn animal posed in float64, with what the annotation says of its bones."""
     model = render_body.model
     row = {name: torch.from_numpy(value)[None] for name, value in vars(draw).items()}
@@ -149,5 +151,6 @@ def pose_animal(render_body: RenderBody, draw: AnimalDraw, look_rng: Generator) 
         trans_weights=draw.trans_weights,
     )
     upright = render_body.template @ render_body.standing.T
-    colors = draw_coat(look_rng, upright, render_body.part)
+    coat = (domain or DOMAINS["default"]).coat
+    colors = coat(look_rng, upright, render_body.part)
     return PosedAnimal(truth, body.skin()[0].numpy(), colors)

@@ -22,10 +22,10 @@ from pydantic import (
 from scipy.spatial.transform import Rotation
 
 from smil_ray.config import Settings
-from smil_ray.data.synthetic._appearance import apply_camera
 from smil_ray.data.synthetic._picture import paint
 from smil_ray.data.synthetic.animal import PosedAnimal, RenderBody, pose_animal
 from smil_ray.data.synthetic.annotations import CameraTruth, batch_data, iteration_data
+from smil_ray.data.synthetic.domain import DOMAINS, DomainName
 from smil_ray.data.synthetic.scene import (
     FILL_RANGE,
     LOWEST_VIEW_DEG,
@@ -78,7 +78,8 @@ class SynthOptions(Settings):
         pose_from: HDF5 file or replicAnt folder whose poses are drawn.
         pose_spread: How far drawn poses lie from those of `pose_from`: up to this share of the way
             to another of its poses; 0 takes them as they are.
-        jpeg_quality: 1-100.
+        jpeg_quality: 1-100; null: the domain's (92; lab: 60).
+        domain: How everything looks; `lab` has surfaces, grounds, lamps and cameras of its own.
     """
 
     samples: Annotated[int, Field(ge=1, le=10_000_000)] = 400
@@ -99,7 +100,8 @@ class SynthOptions(Settings):
     joint_limits: str | None = None
     pose_from: str | None = None
     pose_spread: Annotated[float, Field(ge=0.0, le=1.0)] = 0.3
-    jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 92
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)] | None = None
+    domain: DomainName = "default"
 
     @field_validator("name")
     @classmethod
@@ -148,17 +150,26 @@ def render_sample(render_body: RenderBody, options: SynthOptions, index: int) ->
     # Separate streams: more clutter does not change the animal's pose, nor the pose the light.
     streams = SeedSequence([options.seed, index]).spawn(4)
     scene_rng, look_rng, clutter_rng, camera_rng = map(np.random.default_rng, streams)
+    domain = DOMAINS[options.domain]
     animals, camera = draw_scene(scene_rng, look_rng, render_body, options)
     picture, ids = paint(
-        look_rng, clutter_rng, render_body, animals, camera, options.occlusion, options.clutter
+        look_rng,
+        clutter_rng,
+        render_body,
+        animals,
+        camera,
+        options.occlusion,
+        options.clutter,
+        domain,
     )
-    picture = apply_camera(
+    picture = domain.camera(
         camera_rng, picture, motion_blur=options.motion_blur, noise=options.noise
     )
     record = iteration_data(index, camera, [animal.truth for animal in animals])
+    quality = options.jpeg_quality or domain.jpeg_quality
     return SampleFiles(
         stem=options.stem(index),
-        image=_encode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, options.jpeg_quality]),
+        image=_encode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality]),
         mask=_encode(".png", _rgba(ids), [cv2.IMWRITE_PNG_COMPRESSION, 3]),
         annotation=orjson.dumps(record),
     )
@@ -192,7 +203,8 @@ def draw_scene(
 ) -> tuple[list[PosedAnimal], CameraTruth]:
     """Return animals and a camera that frames the first; none is too near the lens."""
     first = draw_animal(scene_rng, render_body.anatomy)
-    animals = [pose_animal(render_body, first, look_rng)]
+    domain = DOMAINS[options.domain]
+    animals = [pose_animal(render_body, first, look_rng, domain)]
     camera = draw_camera(
         scene_rng,
         animals[0].vertices,
@@ -202,6 +214,7 @@ def draw_scene(
             largest_turn_deg=options.largest_turn_deg,
             least_fill=options.least_fill,
             out_of_frame=options.out_of_frame,
+            fov_ranges_deg=domain.fov_ranges_deg,
         ),
         _heading(first, render_body.standing),
     )
@@ -210,7 +223,7 @@ def draw_scene(
         if len(animals) == wanted:
             break
         drawn = draw_animal(scene_rng, render_body.anatomy, beside=first)
-        other = pose_animal(render_body, drawn, look_rng)
+        other = pose_animal(render_body, drawn, look_rng, domain)
         if camera.to_camera(other.vertices)[:, 2].min() > NEAREST:
             animals.append(other)
     return animals, camera

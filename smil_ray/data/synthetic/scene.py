@@ -117,12 +117,14 @@ class ViewRange:
             from above; 180: anywhere.
         least_fill: Least share of the picture's width that the animal's larger extent fills.
         out_of_frame: Probability that up to 40 % of the animal's box lie outside the frame.
+        fov_ranges_deg: Ranges of the field of view, drawn equally often.
     """
 
     lowest_deg: float = LOWEST_VIEW_DEG
     largest_turn_deg: float = 180.0
     least_fill: float = FILL_RANGE[0]
     out_of_frame: float = 0.0
+    fov_ranges_deg: tuple[tuple[float, float], ...] = (FOV_RANGE_DEG,)
 
 
 def draw_camera(
@@ -143,7 +145,9 @@ def draw_camera(
     """
     views = views or ViewRange()
     axes = _view_axes(rng, views, heading_rad)
-    fov_deg = float(np.exp(rng.uniform(*np.log(FOV_RANGE_DEG))))
+    ranges = views.fov_ranges_deg
+    fov_range = ranges[rng.integers(len(ranges)) if len(ranges) > 1 else 0]
+    fov_deg = float(np.exp(rng.uniform(*np.log(fov_range))))
     focal = 0.5 / math.tan(math.radians(fov_deg) / 2.0)
     centre = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
     turned = (vertices - centre) @ axes
