@@ -10,7 +10,7 @@ from smil_ray.config.base import NonNegative, Positive, Settings, Stage
 LOSS_TERM_NAMES = (
     "global_rot", "joint_rot", "betas", "trans", "fov", "cam_rot", "cam_trans",
     "log_beta_scales", "betas_trans", "keypoint_2d", "keypoint_3d", "silhouette",
-    "joint_angle", "joint_limit", "limb_scale",
+    "joint_angle", "joint_limit", "limb_scale", "pose_prior", "shape_prior",
     "keypoint_heatmap", "keypoint_place", "keypoint_confidence",
 )
 # fmt: on
@@ -28,8 +28,11 @@ class LossConfig(Settings):
 
     In the camera frame `cam_rot` and `cam_trans` are constant and their terms zero; in the root
     frame `global_rot` and `trans` are. `unseen_joint_weight` is the weight, in 3D and rotation
-    terms, of joints that are labelled but not seen (the seed: 0). The terms `keypoint_heatmap`,
-    `keypoint_place` and `keypoint_confidence` count only for heads that look at single joints.
+    terms, of joints that are labelled but not seen (the seed: 0). `pose_prior` and `shape_prior`
+    are distances from the poses and shapes of the training split, or of the run that
+    `train.init_from` names, for samples that have no such labels; `joint_limit` is for all. The
+    terms `keypoint_heatmap`, `keypoint_place` and `keypoint_confidence` count only for heads that
+    look at single joints.
     """
 
     base_weights: dict[str, NonNegative] = {

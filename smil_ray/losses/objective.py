@@ -13,10 +13,13 @@ from smil_ray.core.batch import Batch
 from smil_ray.core.params import SmilParams
 from smil_ray.errors import ConfigError
 from smil_ray.losses.curriculum import used_terms, weights_at
+from smil_ray.losses.prior import ParameterPrior
+from smil_ray.losses.regularisation import no_prior
 from smil_ray.losses.terms import LOSS_TERMS, TERM_LABELS, TermInputs
 from smil_ray.render.camera import Camera
 
 _NEEDS_JOINTS = frozenset({"keypoint_2d", "keypoint_3d", "silhouette"})
+NEEDS_PRIOR = frozenset({"pose_prior", "shape_prior"})
 _OPTIONAL_OUTPUTS = {
     "keypoint_heatmap": "keypoint_logits",
     "keypoint_place": "keypoint_xy",
@@ -56,12 +59,18 @@ class Objective:
     """
 
     def __init__(
-        self, model: SmilModel, loss: LossConfig, body: BodyConfig, model_config: ModelConfig
+        self,
+        model: SmilModel,
+        loss: LossConfig,
+        body: BodyConfig,
+        model_config: ModelConfig,
+        prior: ParameterPrior | None = None,
     ) -> None:
         self.model = model
         self.loss = loss
         self.body = body
         self.model_config = model_config
+        self.prior = prior
         self.joint_weights = _joint_weights(model, loss)
 
     def ignored_joints(self) -> str | None:
@@ -79,8 +88,9 @@ class Objective:
             presence_counts: Label group -> number of training samples that have it.
 
         Raises:
-            ConfigError: A term has a weight at some epoch but no sample has its label, the
-                network or the SMIL model lacks what it needs, or epoch 0 has no weight at all.
+            ConfigError: A term has a weight at some epoch but no sample has its label, there is
+                no prior, the network or the SMIL model lacks what it needs, or epoch 0 has no
+                weight at all.
         """
         for term in sorted(used_terms(self.loss)):
             label = TERM_LABELS[term]
@@ -92,6 +102,8 @@ class Objective:
                     found=f"labels {', '.join(having) or 'none'}",
                     remedy=f"set loss.base_weights.{term} (and in stages) to 0 or use other data",
                 )
+            if term in NEEDS_PRIOR and self.prior is None:
+                raise no_prior(term)
             self._check_model(term)
         if not any(weight > 0 for weight in weights_at(self.loss, 0.0).values()):
             raise ConfigError(
@@ -102,6 +114,7 @@ class Objective:
         """Move the constants to `device`; return self."""
         self.model = self.model.to(device)
         self.joint_weights = self.joint_weights.to(device)
+        self.prior = None if self.prior is None else self.prior.to(device)
         return self
 
     def __call__(self, params: SmilParams, batch: Batch, epoch: float | int) -> LossResult:
@@ -148,6 +161,7 @@ class Objective:
             joints=joints,
             xy=xy,
             silhouette=silhouette,
+            prior=self.prior,
         )
 
     def posed(

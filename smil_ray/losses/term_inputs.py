@@ -15,6 +15,7 @@ from torch import Tensor
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Batch
 from smil_ray.core.params import SmilParams
+from smil_ray.losses.prior import ParameterPrior
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class TermInputs:
         joints: Predicted joints in the batch's reference frame, model units.
         xy: Predicted joints as fractions of the picture.
         silhouette: Predicted coverage of each pixel, 0-1.
+        prior: What poses and shapes are likely.
     """
 
     params: SmilParams
@@ -39,6 +41,7 @@ class TermInputs:
     joints: Float[Tensor, "batch n_joints 3"] | None = None
     xy: Float[Tensor, "batch n_joints 2"] | None = None
     silhouette: Float[Tensor, "batch h w"] | None = None
+    prior: ParameterPrior | None = None
 
     def seen_weights(self) -> Float[Tensor, "batch n_joints"]:
         """Return importance, lowered by `unseen_weight` where a joint is not seen."""

@@ -14,11 +14,18 @@ from torch import Tensor
 
 from smil_ray.core import rotations
 from smil_ray.core.params import log_scales_from_weights, translations_from_weights
-from smil_ray.errors import ConfigError
 from smil_ray.losses.heat_map_terms import (
     keypoint_confidence,
     keypoint_heatmap,
     keypoint_place,
+)
+from smil_ray.losses.regularisation import (
+    joint_angle,
+    joint_limit,
+    limb_scale,
+    not_modelled,
+    pose_prior,
+    shape_prior,
 )
 from smil_ray.losses.term_inputs import (
     TermInputs,
@@ -99,7 +106,7 @@ def log_beta_scales(inputs: TermInputs) -> Tensor:
     predicted = inputs.params.log_beta_scales
     directions = inputs.model.scaledirs
     if predicted is None or directions is None:
-        raise _not_modelled("log_beta_scales", "joint_scales")
+        raise not_modelled("log_beta_scales", "joint_scales")
     weights, present = clean(inputs.batch.scale_weights, inputs.batch.presence["scale_weights"])
     target = log_scales_from_weights(weights, directions)
     error = (predicted - target).square().mean(dim=-1)
@@ -111,7 +118,7 @@ def betas_trans(inputs: TermInputs) -> Tensor:
     predicted = inputs.params.betas_trans
     directions = inputs.model.transdirs
     if predicted is None or directions is None:
-        raise _not_modelled("betas_trans", "joint_translations")
+        raise not_modelled("betas_trans", "joint_translations")
     weights, present = clean(inputs.batch.trans_weights, inputs.batch.presence["trans_weights"])
     target = translations_from_weights(weights, directions)
     unit = inputs.batch.body_length[:, None, None] if inputs.normalise else 1.0
@@ -163,40 +170,6 @@ def silhouette(inputs: TermInputs) -> Tensor:
     return batch_mean(entropy.mean(dim=(-2, -1)), batch.presence["mask"])
 
 
-def joint_angle(inputs: TermInputs) -> Tensor:
-    """Regularisation towards rest: mean squared angle (6D: 2 - 2 cos, the same near 0)."""
-    if inputs.params.representation == "axis_angle":
-        squared = inputs.params.joint_rot.square().sum(dim=-1)
-    else:
-        matrices = rotations.to_matrix(inputs.params.joint_rot)
-        eye = torch.eye(3, dtype=matrices.dtype, device=matrices.device)
-        squared = (matrices - eye).square().sum(dim=(-2, -1)) / 2.0
-    return joint_mean(squared, inputs.unignored()[:, 1:]).mean()
-
-
-def joint_limit(inputs: TermInputs) -> Tensor:
-    """Mean hinge of axis-angle components (radians) outside the model's joint limits."""
-    limits = inputs.model.joint_limits
-    if limits is None:
-        raise ConfigError(
-            "loss weight joint_limit",
-            expected="a SMIL model with joint limits",
-            found=f"{inputs.model.name} without",
-            remedy="set the weight to 0 or choose another body.model",
-        )
-    angles = inputs.params.with_representation("axis_angle").joint_rot
-    low, high = limits[1:, :, 0], limits[1:, :, 1]
-    outside = (angles - high).clamp_min(0.0) + (low - angles).clamp_min(0.0)
-    return joint_mean(outside.mean(dim=-1), inputs.unignored()[:, 1:]).mean()
-
-
-def limb_scale(inputs: TermInputs) -> Tensor:
-    """Regularisation of joint scales: mean squared natural logarithm."""
-    if inputs.params.log_beta_scales is None:
-        raise _not_modelled("limb_scale", "joint_scales")
-    return inputs.params.log_beta_scales.square().mean()
-
-
 LOSS_TERMS: Mapping[str, Callable[[TermInputs], Tensor]] = {
     "global_rot": global_rot,
     "joint_rot": joint_rot,
@@ -213,6 +186,8 @@ LOSS_TERMS: Mapping[str, Callable[[TermInputs], Tensor]] = {
     "joint_angle": joint_angle,
     "joint_limit": joint_limit,
     "limb_scale": limb_scale,
+    "pose_prior": pose_prior,
+    "shape_prior": shape_prior,
     "keypoint_heatmap": keypoint_heatmap,
     "keypoint_place": keypoint_place,
     "keypoint_confidence": keypoint_confidence,
@@ -235,6 +210,8 @@ TERM_LABELS: Mapping[str, str | None] = {
     "joint_angle": None,
     "joint_limit": None,
     "limb_scale": None,
+    "pose_prior": None,
+    "shape_prior": None,
     "keypoint_heatmap": "keypoints_2d",
     "keypoint_place": "keypoints_2d",
     "keypoint_confidence": "keypoints_2d",
@@ -290,11 +267,3 @@ def _given(value: Tensor | None, name: str) -> Tensor:
     if value is None:
         raise ValueError(f"TermInputs.{name} is needed by this term")
     return value
-
-
-def _not_modelled(term: str, setting: str) -> ConfigError:
-    return ConfigError(
-        f"loss weight {term}",
-        expected=f"model.{setting} other than ignore, and a SMIL model with such directions",
-        remedy=f"set model.{setting} (e.g. pca) or the weight to 0",
-    )
