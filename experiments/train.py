@@ -138,7 +138,8 @@ def _config(arguments: argparse.Namespace) -> Config:
             arguments.config = arguments.resume / "config.yaml"
         return load_config(arguments.config, overrides)
     config = load_config(arguments.config, overrides)
-    if config.data.path is None:
+    config = config.model_copy(update={"data": config.data.with_absolute_paths()})
+    if not config.data.paths:
         raise ConfigError(
             "No data to train on", remedy="give --data FILE.h5 or a replicAnt folder"
         )

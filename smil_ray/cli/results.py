@@ -26,6 +26,11 @@ def add_commands(commands: Commands) -> None:
     evaluate.add_argument(
         "--data", type=Path, help="HDF5 file or folder (default: as in training)"
     )
+    evaluate.add_argument(
+        "--source",
+        metavar="NAME",
+        help="which of the run's data.sources (default: the one that it was selected by)",
+    )
     evaluate.add_argument("--split", default="test", choices=("test", "val", "all"))
     evaluate.add_argument("--batch-size", type=count, default=16)
     evaluate.add_argument("--json", type=Path, help="write every figure to this file")
@@ -43,6 +48,11 @@ def add_commands(commands: Commands) -> None:
     calibrate.add_argument("checkpoint", type=Path, help=CHECKPOINT_HELP)
     calibrate.add_argument(
         "--data", type=Path, help="HDF5 file or folder (default: as in training)"
+    )
+    calibrate.add_argument(
+        "--source",
+        metavar="NAME",
+        help="which of the run's data.sources (default: the one that it was selected by)",
     )
     calibrate.add_argument(
         "--split",
@@ -70,7 +80,7 @@ def _opened(arguments: argparse.Namespace) -> "tuple[LoadedRegressor, SmilDatase
     from smil_ray.errors import ConfigError
     from smil_ray.training.checkpoint.loading import load_regressor
 
-    loaded = load_regressor(arguments.checkpoint)
+    loaded = load_regressor(arguments.checkpoint).on_source(arguments.source)
     path = arguments.data or loaded.config.data.path
     if path is None:
         raise ConfigError("No data to evaluate on", remedy="give --data FILE.h5")

@@ -5,7 +5,7 @@ loud, and no zero looks like data. *Visible* (is the joint seen), *present* (doe
 the label) and *ignored* (a setting) are three separate things.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -166,6 +166,37 @@ def collate(samples: Sequence[Sample], reference_frame: str = "camera") -> Batch
         image=torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2),
         mask=_stack_masks(samples),
     )
+
+
+_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "camera": ("cam_rot", "cam_trans"),
+    **{name: (name,) for name in LABELS if name not in ("camera", "mask")},
+}
+
+
+def with_labels(sample: Sample, kept: Collection[str]) -> Sample:
+    """Return a sample as if its data set had the labels `kept` and no others.
+
+    Without a camera its field of view is unknown; the principal point, which a crop moves, stays.
+    So does the body length.
+
+    Args:
+        sample: Any sample.
+        kept: Names out of LABELS.
+    """
+    lost = [label for label in LABELS if label not in kept]
+    changes: dict[str, Any] = {
+        name: np.full_like(getattr(sample, name), np.nan)
+        for label in lost
+        for name in _FIELDS.get(label, ())
+    }
+    if "mask" in lost:
+        changes["mask"] = None
+    if "camera" in lost:
+        centre = sample.intrinsics[2:]
+        unknown = np.full(2, np.nan, dtype=np.float32)
+        changes |= {"fov": float("nan"), "intrinsics": np.concatenate([unknown, centre])}
+    return replace(sample, **changes, present=sample.present.intersection(kept))
 
 
 def stack_labels(samples: Sequence[Sample]) -> dict[str, Tensor]:

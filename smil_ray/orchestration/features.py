@@ -23,7 +23,7 @@ from smil_ray.data.features.key import FeatureKey
 from smil_ray.errors import ConfigError, DataError, SmilRayError
 from smil_ray.orchestration.cluster import cluster_resources, start_ray
 from smil_ray.training.assemble import assemble, open_data
-from smil_ray.training.batches.features import ensure_caches, plan_features
+from smil_ray.training.batches.features import ensure_caches, keys_of, plan_features
 from smil_ray.training.parts import Parts
 
 THREADS = 4
@@ -78,7 +78,7 @@ def build_features(
     start = perf_counter()
     config = _frozen(config)
     parts = _parts(config)
-    keys = plan_features(parts, config).keys
+    keys = keys_of(plan_features(parts, config))
     root = cache_root(config.data.feature_cache_dir)
     folders = tuple(root / key.folder_name for key in keys)
     workers = 0
@@ -177,8 +177,7 @@ def _frozen(config: Config) -> Config:
     if body.model != "builtin":
         body = body.model_copy(update={"model": str(Path(body.model).absolute())})
     root = str(cache_root(config.data.feature_cache_dir))
-    path = config.data.path and str(Path(config.data.path).expanduser().absolute())
-    data = config.data.model_copy(update={"path": path, "feature_cache_dir": root})
+    data = config.data.with_absolute_paths().model_copy(update={"feature_cache_dir": root})
     model = config.model.model_copy(update={"backbone": backbone})
     return config.model_copy(update={"data": data, "model": model, "body": body})
 

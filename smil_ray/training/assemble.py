@@ -1,5 +1,6 @@
 """A configuration and a data set become the parts of a run, checked before the first step."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +10,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.config import Config
+from smil_ray.config import Config, DataConfig
 from smil_ray.core import rotations
 from smil_ray.core.batch import collate
 from smil_ray.core.frames import root_in_camera
 from smil_ray.data.dataset import SmilDataset
-from smil_ray.data.splits import Splits, share_of_groups, split_indices
+from smil_ray.data.mixed import MixedData
 from smil_ray.errors import CheckpointError, ConfigError
 from smil_ray.losses.objective import Objective
+from smil_ray.losses.prior import ParameterPrior
 from smil_ray.models.backbones import Backbone, backbone_spec
 from smil_ray.models.decoder import ScaleBasis, TargetStatistics
 from smil_ray.models.heads.build import finest_stride
@@ -25,9 +27,16 @@ from smil_ray.models.regressor import Regressor, build_regressor
 from smil_ray.training.apparent_size import log_extent_of_keypoints
 from smil_ray.training.checkpoint.files import Checkpoint
 from smil_ray.training.checkpoint.frozen_weights import FrozenWeights
+from smil_ray.training.data_splits import split_data
 from smil_ray.training.parts import Parts, SampleSource
-from smil_ray.training.validation.mean_pose import POSE_SCORE, RELATIVE, mean_pose_figures
-from smil_ray.training.warm_start import parent_of, start_checkpoint
+from smil_ray.training.validation.mean_pose import (
+    MOST_SAMPLES,
+    POSE_SCORE,
+    RELATIVE,
+    evenly,
+    mean_pose_figures,
+)
+from smil_ray.training.warm_start import inherited_prior, parent_of, start_checkpoint
 
 STATISTICS_SAMPLES = 512
 """Means of field of view and extent are taken over at most this many training samples."""
@@ -35,18 +44,28 @@ FALLBACK = TargetStatistics(fov_deg=30.0, log_extent=1.0)
 """Starting estimate for data without cameras and without 2D labels."""
 
 
-def open_data(config: Config, model: SmilModel) -> SmilDataset:
-    """Return the data set of `config.data.path` with images of the backbone's size.
+def open_data(config: Config, model: SmilModel) -> SmilDataset | MixedData:
+    """Return the data set of `data.path`, or those of `data.sources` as one.
+
+    Its images are of the backbone's size.
 
     Raises:
         ConfigError: No path is set, or a file is to be cut.
         DataError: Nothing readable is there.
     """
-    if config.data.path is None:
+    each = config.data.each()
+    main = config.data.main_source(config.train.select_metric)
+    if main is None:
+        return _open_one(config, config.data, model)
+    return MixedData({n: _open_one(config, data, model) for n, data in each.items()}, main)
+
+
+def _open_one(config: Config, settings: DataConfig, model: SmilModel) -> SmilDataset:
+    if settings.path is None:
         raise ConfigError("data.path is not set", remedy="give --data FILE.h5")
     backbone = config.model.backbone
-    path = Path(config.data.path).absolute()
-    if config.data.crop.mode != "none" and path.is_file():
+    path = Path(settings.path).absolute()
+    if settings.crop.mode != "none" and path.is_file():
         raise ConfigError(
             "data.crop is for replicAnt folders",
             found=f"the file {path.name}",
@@ -59,7 +78,7 @@ def open_data(config: Config, model: SmilModel) -> SmilDataset:
         backbone_name=backbone.name,
         input_size=backbone_spec(backbone.name, backbone.input_size).input_size,
         reference_frame=config.model.reference_frame,
-        crop=config.data.crop,
+        crop=settings.crop,
     )
 
 
@@ -89,14 +108,20 @@ def assemble(
             network or body model.
     """
     model = model.to(device)
-    objective = _objective(config, data, model)
     _check_cameras(config, data)
-    whole = _splits(config, data)
-    splits = _limited(whole, config, data)
-    # Of the whole training split, so that runs on parts of it are measured alike.
-    mean_pose = mean_pose_figures(data, whole.train, whole.val, model, config.body)
-    _check_metric(config, mean_pose)
+    split = split_data(config, data)
+    splits, whole = split.used, split.whole
     start = resume or start_checkpoint(config, model)
+    prior = inherited_prior(config, start) or fit_prior(data, whole.train)
+    objective = _objective(config, data, model, prior)
+
+    # Of the whole training split, so that runs on parts of it are measured alike.
+    def mean_pose_on(val: np.ndarray) -> dict[str, float]:
+        return mean_pose_figures(data, whole.train, val, model, config.body)
+
+    mean_pose = mean_pose_on(whole.val)
+    sources = tuple(replace(s, mean_pose=mean_pose_on(s.splits.val)) for s in split.sources)
+    _check_metric(config, {None: mean_pose} | {s.name: s.mean_pose for s in sources})
     if start is None:
         statistics = target_statistics(data, splits.train, model)
     else:
@@ -116,6 +141,8 @@ def assemble(
         frozen=frozen,
         mean_pose=mean_pose,
         parent=None if start is None or resume is not None else parent_of(start),
+        sources=sources,
+        prior=prior,
     )
 
 
@@ -132,17 +159,31 @@ def assemble_beside(first: Parts, config: Config, resume: Checkpoint | None = No
     Raises:
         ConfigError: See `assemble`.
     """
-    objective = _objective(config, first.data, first.model)
+    objective = _objective(config, first.data, first.model, first.prior)
     backbone = first.regressor.backbone
     start = resume or start_checkpoint(config, first.model)
     regressor = _regressor(config, first.model, first.statistics, backbone, start)
     return replace(first, regressor=regressor, objective=objective)
 
 
-def _check_metric(config: Config, mean_pose: dict[str, float]) -> None:
-    """Refuse to select by a figure relative to the mean pose where there is no mean pose."""
+def _check_metric(config: Config, mean_poses: Mapping[str | None, dict[str, float]]) -> None:
+    """Refuse to select by a figure of no source, or relative to a mean pose that is not there.
+
+    Args:
+        config: The configuration.
+        mean_poses: Figures of the mean pose on each source, and under None on all samples.
+    """
     metric = config.train.select_metric
-    if mean_pose or metric.removeprefix("val/") not in (POSE_SCORE, *RELATIVE):
+    _, _, figure = metric.rpartition("/")
+    source = metric.split("/")[1] if metric.count("/") > 1 else None
+    if source not in mean_poses:
+        names = [f"val/{name}/{figure}" for name in mean_poses if name is not None]
+        raise ConfigError(
+            f"train.select_metric: {metric}",
+            expected=" or ".join([*names, f"val/{figure}"]),
+            found=f"no source {source} in data.sources",
+        )
+    if mean_poses[source] or figure not in (POSE_SCORE, *RELATIVE):
         return
     raise ConfigError(
         f"train.select_metric: {metric}",
@@ -153,8 +194,10 @@ def _check_metric(config: Config, mean_pose: dict[str, float]) -> None:
     )
 
 
-def _objective(config: Config, data: SampleSource, model: SmilModel) -> Objective:
-    objective = Objective(model, config.loss, config.body, config.model)
+def _objective(
+    config: Config, data: SampleSource, model: SmilModel, prior: ParameterPrior | None
+) -> Objective:
+    objective = Objective(model, config.loss, config.body, config.model, prior)
     objective.check(data.presence_counts())
     return objective
 
@@ -209,6 +252,12 @@ def _check_cameras(config: Config, data: SampleSource) -> None:
         )
 
 
+def fit_prior(data: SampleSource, train: np.ndarray) -> ParameterPrior | None:
+    """Return what poses and shapes are likely by the training split; None where it has too few."""
+    labels = data.labels(evenly(train, MOST_SAMPLES).tolist())
+    return ParameterPrior.fit(labels["joint_rot"], labels["betas"])
+
+
 def target_statistics(data: SampleSource, train: np.ndarray, model: SmilModel) -> TargetStatistics:
     """Return the means of camera, pose and shape over training samples that have them.
 
@@ -249,31 +298,3 @@ def _mean_rotation(matrices: Float[Tensor, "batch n 3 3"]) -> tuple[tuple[float,
 def _mean_row(rows: Float[Tensor, "batch n"]) -> tuple[float, ...] | None:
     known = rows[rows.isfinite().all(dim=1)]
     return tuple(known.mean(dim=0).tolist()) if len(known) else None
-
-
-def _splits(config: Config, data: SampleSource) -> Splits:
-    """Split the whole data set."""
-    settings = config.data
-    splits = split_indices(
-        data.names,
-        data.groups,
-        settings.val_fraction,
-        settings.test_fraction,
-        settings.split_seed,
-    )
-    if not len(splits.val):
-        raise ConfigError(
-            "data.val_fraction",
-            expected="some validation samples, by which the best checkpoint is chosen",
-            found=f"none of {len(data.names)}",
-            remedy="raise it",
-        )
-    return splits
-
-
-def _limited(splits: Splits, config: Config, data: SampleSource) -> Splits:
-    """Return the splits with as much training data as is wanted; held-out samples stay."""
-    settings, train = config.data, splits.train
-    if settings.train_fraction < 1:
-        train = share_of_groups(train, data.groups, settings.train_fraction, settings.split_seed)
-    return replace(splits, train=train[: settings.limit])

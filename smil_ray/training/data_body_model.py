@@ -19,9 +19,10 @@ def with_body_model_of_data(config: Config) -> Config:
         DataError: The data cannot be read.
     """
     written = "body" in config.model_fields_set and "model" in config.body.model_fields_set
-    if written or config.data.path is None or Path(config.data.path).is_dir():
+    files = [Path(path) for path in config.data.paths if not Path(path).is_dir()]
+    if written or not files:
         return config
-    body = config.body.model_copy(update={"model": body_model_of(Path(config.data.path))})
+    body = config.body.model_copy(update={"model": body_model_of(files[0])})
     return config.model_copy(update={"body": body})
 
 

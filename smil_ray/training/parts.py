@@ -1,68 +1,50 @@
 """What a training run consists of, whatever the data comes from."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
-
-from torch import Tensor
-from torch.utils.data import Dataset
+from typing import Any
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.config import CropConfig
-from smil_ray.core.batch import Sample
-from smil_ray.data.features.cache import FeatureCache
+from smil_ray.data.features.cache import FeatureCache, MixedCache
+from smil_ray.data.mixed import SourceData as SampleSource
 from smil_ray.data.splits import Splits
 from smil_ray.losses.objective import Objective
+from smil_ray.losses.prior import ParameterPrior
 from smil_ray.models.decoder import TargetStatistics
 from smil_ray.models.regressor import Regressor
 from smil_ray.training.checkpoint.frozen_weights import FrozenWeights
 
 
-@runtime_checkable
-class SampleSource(Protocol):
-    """What training needs from a data set; `data.dataset.SmilDataset` is one."""
+@dataclass(frozen=True)
+class SourceSplits:
+    """One of several data sets of a run.
 
-    @property
-    def names(self) -> Sequence[str]:
-        """Sample names in order."""
-        ...
+    Attributes:
+        name: As in `val/NAME/...`.
+        weight: Its share of the draws, up to a common factor.
+        splits: Its samples, by their indices among those of all sources.
+        mean_pose: Figures of the mean pose on its validation samples.
+    """
 
-    @property
-    def groups(self) -> Sequence[str]:
-        """Group of each sample; a group is never split."""
-        ...
+    name: str
+    weight: float
+    splits: Splits
+    mean_pose: dict[str, float] = field(default_factory=dict)
 
-    @property
-    def input_size(self) -> int:
-        """Side of the square images in pixels."""
-        ...
 
-    @property
-    def content_hash(self) -> str:
-        """Hash of the content, the same wherever the data lies."""
-        ...
+@dataclass(frozen=True)
+class RunSplits:
+    """The splits of a run.
 
-    @property
-    def crop(self) -> CropConfig:
-        """How the pictures were cut out of larger ones."""
-        ...
+    Attributes:
+        whole: Of all samples.
+        used: With as much training data as is wanted.
+        sources: Those of each data set, if there are several.
+    """
 
-    def presence_counts(self) -> dict[str, int]:
-        """Return the number of samples with each label."""
-        ...
-
-    def samples(self, indices: Sequence[int]) -> list[Sample]:
-        """Return samples by index."""
-        ...
-
-    def labels(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Return what `core.batch.stack_labels` makes of samples, without their images."""
-        ...
-
-    def view(self, indices: Any) -> Dataset[Any]:
-        """Return a torch data set of these samples whose batches are lists of samples."""
-        ...
+    whole: Splits
+    used: Splits
+    sources: tuple[SourceSplits, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,8 +56,8 @@ class CachedFeatures:
         held_out: Of unchanged pictures.
     """
 
-    train: FeatureCache
-    held_out: FeatureCache
+    train: FeatureCache | MixedCache
+    held_out: FeatureCache | MixedCache
 
 
 @dataclass(frozen=True)
@@ -122,6 +104,8 @@ class Parts:
         mean_pose: Figures of the training split's mean pose on the validation split, which
             `val/pose_score` is relative to; empty where the labels do not allow them.
         parent: The run whose network this one begins with.
+        sources: The data sets that `data` is made of, if there are several.
+        prior: What poses and shapes are likely; None where nothing tells.
     """
 
     regressor: Regressor
@@ -135,3 +119,5 @@ class Parts:
     frozen: FrozenWeights | None = None
     mean_pose: dict[str, float] = field(default_factory=dict)
     parent: Parent | None = None
+    sources: tuple[SourceSplits, ...] = ()
+    prior: ParameterPrior | None = None

@@ -11,8 +11,9 @@ from smil_ray.config import SHAPE_FAMILY, BodyConfig, Config, ModelConfig
 from smil_ray.config.reading import flatten, load_config, merge
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.errors import ConfigError
+from smil_ray.losses.prior import ParameterPrior
 from smil_ray.training.checkpoint.files import CONFIG, Checkpoint, load_checkpoint, read_meta
-from smil_ray.training.checkpoint.inputs import kept_body_model
+from smil_ray.training.checkpoint.inputs import kept_body_model, kept_prior
 from smil_ray.training.checkpoint.loading import find_checkpoint
 from smil_ray.training.parts import Parent
 
@@ -47,7 +48,8 @@ def with_network_of_parent(config: Config) -> Config:
     place = _body_model(checkpoint, parent)
     body = {**parent.body.model_dump(mode="json"), "model": place, **written.get("body", {})}
     if "model" not in written.get("body", {}):
-        _check_data(config.data.path, place)
+        for path in config.data.paths:
+            _check_data(path, place)
     return config.model_copy(
         update={
             "model": ModelConfig.model_validate(model),
@@ -75,6 +77,21 @@ def start_checkpoint(config: Config, model: SmilModel) -> Checkpoint | None:
             remedy="leave body.model out, or train a new network for this model",
         )
     _check_network(config, load_config(found.path / CONFIG))
+    return found
+
+
+def inherited_prior(config: Config, start: Checkpoint | None) -> ParameterPrior | None:
+    """Return what poses and shapes are likely by the run that `start` lies in, or by its parent.
+
+    Raises:
+        CheckpointError: The parent of a run that was begun elsewhere is gone.
+    """
+    if start is None:
+        return None
+    found = kept_prior(start.path.parents[1])
+    if found is None and config.train.init_from is not None:
+        parent = find_checkpoint(config.train.init_from).absolute()
+        found = kept_prior(parent.parents[1])
     return found
 
 
@@ -111,9 +128,9 @@ def _body_model(checkpoint: Path, parent: Config) -> str:
     return str(kept_body_model(checkpoint.parents[1]) or parent.body.model)
 
 
-def _check_data(path: str | None, place: str) -> None:
+def _check_data(path: str, place: str) -> None:
     """Refuse a data file that says it was made with another body model than the one in `place`."""
-    if path is None or not Path(path).is_file():
+    if not Path(path).is_file():
         return
     facts = SmilDataset.from_path(path).metadata
     model = SmilModel.open(place)

@@ -134,12 +134,10 @@ def _new_run(
 ) -> tuple[RunDir, Config]:
     if config is None:
         raise ConfigError("run_training needs a configuration, or a run to resume")
-    if config.data.path is not None:
-        path = Path(config.data.path).expanduser().absolute()
-        data = config.data.model_copy(update={"path": str(path)})
-        config = config.model_copy(update={"data": data})
+    config = config.model_copy(update={"data": config.data.with_absolute_paths()})
     config = with_network_of_parent(config)
-    facts = {"seed": config.train.seed, "data": config.data.path, **(options.facts or {})}
+    data = config.data.path or list(config.data.paths)
+    facts = {"seed": config.train.seed, "data": data, **(options.facts or {})}
     if run_dir is None:
         name = config.run.name or "train"
         return RunDir.create(config.run.output_dir, name, config, "train", facts=facts), config
@@ -170,8 +168,10 @@ def _old_run(config: Config | None, resume: str | Path) -> tuple[RunDir, Config]
             found=new.get(key),
             remedy="leave the setting as it was, or start a new run",
         )
-    path = config.data.path or stored.data.path
-    data = config.data.model_copy(update={"path": path and str(Path(path).absolute())})
+    data = config.data
+    if not data.sources:
+        data = data.model_copy(update={"path": data.path or stored.data.path})
+    data = data.with_absolute_paths()
     config = config.model_copy(update={"data": data})
     write_atomic(run.config_file, to_yaml(config))
     return run, config

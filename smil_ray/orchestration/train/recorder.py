@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from smil_ray.config import Config
 from smil_ray.errors import CheckpointError
@@ -14,7 +15,12 @@ from smil_ray.orchestration.train._pictures import (
 )
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.checkpoint.files import Checkpoint
-from smil_ray.training.checkpoint.inputs import keep_backbone, keep_body_model, keep_parent
+from smil_ray.training.checkpoint.inputs import (
+    keep_backbone,
+    keep_body_model,
+    keep_parent,
+    keep_prior,
+)
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import Hooks, Predictions, Progress
 
@@ -100,6 +106,8 @@ def record_start(
     run.truncate_metrics(0 if resume is None else resume.meta["step"])
     run.write_json("splits.json", parts.splits.names(parts.data.names))
     keep_body_model(run.path, parts.model)
+    if parts.prior is not None:
+        keep_prior(run.path, parts.prior)
     if parts.parent is not None:
         keep_parent(run.path, parts.parent.checkpoint)
     backbone = parts.regressor.backbone
@@ -128,11 +136,23 @@ def record_start(
             "device": str(parts.model.device),
             "features": parts.feature_note,
             "mean_pose": parts.mean_pose,
+            **({"sources": _source_facts(parts)} if parts.sources else {}),
             **({} if parts.parent is None else {"init_from": parts.parent.as_facts()}),
         }
     )
     run.set_status("running")
     return opening
+
+
+def _source_facts(parts: Parts) -> dict[str, dict[str, Any]]:
+    return {
+        source.name: {
+            "weight": source.weight,
+            "samples": {name: len(kept) for name, kept in vars(source.splits).items()},
+            "mean_pose": source.mean_pose,
+        }
+        for source in parts.sources
+    }
 
 
 def _opening(size: NetworkSize, parts: Parts) -> str:

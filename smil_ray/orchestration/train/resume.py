@@ -6,6 +6,7 @@ A run is never resumed, and never begun anew beside an unfinished one, without a
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from smil_ray.config import Config
 from smil_ray.config.reading import flatten
@@ -43,10 +44,19 @@ class Start:
 
 def differences(stored: Config, config: Config) -> list[str]:
     """Return the settings, as dotted keys, that make `config` another run than `stored`."""
-    old = flatten(stored.model_dump(mode="json"))
-    new = flatten(config.model_dump(mode="json"))
+    old, new = _settings(stored), _settings(config)
     keys = (key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
     return [key for key in keys if not key.startswith(CHANGEABLE)]
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """Return all settings by dotted key; those of a source by its name, without its place."""
+    flat = flatten(config.model_dump(mode="json"))
+    for source in flat.pop("data.sources"):
+        name = source.pop("name")
+        own = {key: value for key, value in source.items() if key != "path"}
+        flat |= flatten(own, f"data.sources.{name}.")
+    return flat
 
 
 def choose_start(
@@ -102,7 +112,7 @@ def _difference(run: RunDir, config: Config) -> str | None:
         stored = run.load_config()
     except SmilRayError:
         return "kind of configuration"
-    if stored.data.path != config.data.path:
+    if stored.data.paths != config.data.paths:
         return "data.path"
     return next(iter(differences(stored, config)), None)
 

@@ -129,15 +129,15 @@ def _tune(arguments: argparse.Namespace) -> int:
     with start_ray(arguments.address, resources={TRIAL_SLOT: SLOTS}, dashboard=True):
         data = arguments.data or base.data.path
         embedded: list[str] = []
-        if data is None:
+        if data is None and not base.data.sources:
             data = embedded_data(arguments.output, arguments.samples, console)
             embedded.append(f"model.backbone.input_size={EMBEDDED_SIZE}")
         parents = settings_of_parent(sweep, base)
         base = base_config(sweep, [*parents, *arguments.set])
         outcome = run_sweep(
             sweep,
-            [*embedded, *parents, *arguments.set, *fitting_settings(base, Path(data), console)],
-            data=Path(data),
+            [*embedded, *parents, *arguments.set, *fitting_settings(base, data, console)],
+            data=None if data is None else Path(data),
             address=arguments.address,
             resume=resume,
             output_dir=arguments.output,
@@ -178,14 +178,22 @@ def read_sweep(arguments: argparse.Namespace, resume: Path | None) -> SweepConfi
     return sweep_from_dict(values, source=str(path))
 
 
-def fitting_settings(base: Config, data: Path, console: Console) -> list[str]:
-    """Return overrides that fit defaults to the data: its body model, no loss without labels."""
+def fitting_settings(base: Config, data: Path | str | None, console: Console) -> list[str]:
+    """Return overrides that fit defaults to the data: its body model, no loss without labels.
+
+    Args:
+        base: What trials vary.
+        data: The data set; None: the sources that `base` names.
+        console: Where is said what was changed.
+    """
     from smil_ray.body.smil_model import SmilModel
     from smil_ray.losses.labels import metric_for_labels, weights_for_labels
     from smil_ray.training.assemble import open_data
     from smil_ray.training.data_body_model import with_body_model_of_data
 
-    section = base.data.model_copy(update={"path": str(data)})
+    section = base.data.with_absolute_paths()
+    if data is not None:
+        section = base.data.model_copy(update={"path": str(data)})
     config = with_body_model_of_data(base.model_copy(update={"data": section}))
     overrides = []
     if config.body.model != base.body.model:

@@ -71,8 +71,10 @@ def measure_samples(run: Path, *, limit: int = MOST_SAMPLES) -> SampleErrors:
         sums.add(predict(batch), batch, loaded.model)
     figures = with_pose_score(sums.per_sample(), _mean_pose(run, loaded, dataset))
     names, groups = dataset.names, dataset.groups
+    source = _source(loaded)
+    place = "val/" if source is None else f"val/{source}/"
     return SampleErrors(
-        {f"val/{key}": _by_name(found.values, indices, names) for key, found in figures.items()},
+        {f"{place}{key}": _by_name(each.values, indices, names) for key, each in figures.items()},
         {names[i]: groups[i] for i in indices if groups[i] != names[i]},
         sums.per_joint(),
     )
@@ -84,9 +86,17 @@ def _by_name(values: np.ndarray, indices: Sequence[int], names: Sequence[str]) -
     return {names[index]: value for index, value in pairs if math.isfinite(value)}
 
 
+def _source(loaded: LoadedRegressor) -> str | None:
+    """Return the source that a run's checkpoints were selected by, as in val/SOURCE/..."""
+    metric = loaded.config.train.select_metric
+    return metric.split("/")[1] if metric.count("/") > 1 else None
+
+
 def _mean_pose(run: Path, loaded: LoadedRegressor, dataset: SmilDataset) -> dict[str, float]:
     """Return what the run's scores were relative to; measured anew for runs that do not say."""
-    known = RunDir.open(run).facts().get("mean_pose")
+    facts, source = RunDir.open(run).facts(), _source(loaded)
+    known = facts if source is None else facts["sources"][source]
+    known = known.get("mean_pose")
     if known is not None:
         return known
     splits = splits_of(loaded, dataset)
@@ -96,12 +106,14 @@ def _mean_pose(run: Path, loaded: LoadedRegressor, dataset: SmilDataset) -> dict
 def open_run(run: Path) -> tuple[LoadedRegressor, SmilDataset]:
     """Return the best checkpoint of a run and the data that it was trained on.
 
+    Of several sources that is the one that checkpoints were selected by, or the first.
+
     Raises:
         CheckpointError: The run has no checkpoint.
         ConfigError: The run does not name its data.
         DataError: Its data are gone.
     """
-    loaded = load_regressor(run)
+    loaded = load_regressor(run).on_source()
     if loaded.config.data.path is None:
         raise ConfigError(f"Run {run} does not name its data", remedy="give it as data.path")
     dataset = SmilDataset.from_path(

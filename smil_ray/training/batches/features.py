@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from smil_ray.config import Config
+from smil_ray.config import Config, DataConfig
 from smil_ray.data.augment import Augmenter
 from smil_ray.data.features.build import MANIFEST, BuildHooks, build
-from smil_ray.data.features.cache import FeatureCache
+from smil_ray.data.features.cache import FeatureCache, MixedCache
 from smil_ray.data.features.folder import CacheLimitError, cache_root, check_limit
 from smil_ray.data.features.key import (
     NO_AUGMENTATION,
@@ -28,6 +28,7 @@ from smil_ray.data.features.key import (
     rows_per_shard,
 )
 from smil_ray.data.features.shard import ShardMaker
+from smil_ray.data.mixed import MixedData, SourceData
 from smil_ray.errors import CheckpointError
 from smil_ray.models.backbones import Backbone
 from smil_ray.training.checkpoint.files import Checkpoint
@@ -41,7 +42,7 @@ _BACKBONE = "backbone."
 
 @dataclass(frozen=True)
 class FeaturePlan:
-    """The keys of the caches of a run.
+    """The keys of the caches of a data set.
 
     Attributes:
         train: With the changes of pictures that training sees.
@@ -55,6 +56,10 @@ class FeaturePlan:
     def keys(self) -> tuple[FeatureKey, ...]:
         """The different keys."""
         return tuple(dict.fromkeys((self.held_out, self.train)))
+
+
+Plans = dict[str, FeaturePlan]
+"""By source; "" is the only one."""
 
 
 def with_cached_features(
@@ -88,29 +93,29 @@ def with_cached_features(
         return replace(parts, feature_note=f"not cached: {reason}")
     if resume is not None:
         _restore_backbone(parts.regressor.backbone, resume)
-    plan = plan_features(parts, config)
+    plans = plan_features(parts, config)
     try:
-        features = ensure_caches(parts, config, plan, device, hooks)
+        features = ensure_caches(parts, config, plans, device, hooks)
     except CacheLimitError as error:
         if config.data.feature_cache != "auto":
             raise
         log.warning("features are not cached: %s", error)
         return replace(parts, feature_note=f"not cached: {error}")
-    note = ", ".join(key.folder_name for key in plan.keys)
+    note = ", ".join(key.folder_name for key in keys_of(plans))
     return replace(parts, features=features, feature_note=note)
 
 
 def ensure_caches(
     parts: Parts,
     config: Config,
-    plan: FeaturePlan,
+    plans: Plans,
     device: torch.device | str = "cpu",
     hooks: BuildHooks | None = None,
 ) -> CachedFeatures:
-    """Return the caches of `plan`, after computing what is missing; see `with_cached_features`."""
-    root = cache_root(config.data.feature_cache_dir)
-    check_limit(root, plan.keys, config.data.feature_cache_limit_gb)
-    for key in plan.keys:
+    """Return the caches of a run, after computing what is missing; see `with_cached_features`."""
+    root, keys = cache_root(config.data.feature_cache_dir), keys_of(plans)
+    check_limit(root, keys, config.data.feature_cache_limit_gb)
+    for key in keys:
         if not (root / key.folder_name / MANIFEST).is_file():
             log.info(
                 "caching features of %s: %.0f kB a picture, %.2f GB for %d pictures",
@@ -119,19 +124,51 @@ def ensure_caches(
                 key.estimated_bytes / 1e9,
                 key.rows,
             )
-    caches = {key: _ensure(parts, config, key, device, hooks) for key in plan.keys}
-    return CachedFeatures(caches[plan.train], caches[plan.held_out])
+    train, held_out = {}, {}
+    for name, (data, settings) in _each_data(parts, config).items():
+        plan = plans[name]
+        made = {}
+        for key in plan.keys:
+            own = config.model_copy(update={"data": settings})
+            made[key] = _ensure(parts, own, data, key, device, hooks)
+        train[name], held_out[name] = made[plan.train], made[plan.held_out]
+    if not isinstance(parts.data, MixedData):
+        return CachedFeatures(train[""], held_out[""])
+    segments = parts.data.segments
+    return CachedFeatures(MixedCache(segments, train), MixedCache(segments, held_out))
 
 
-def plan_features(parts: Parts, config: Config) -> FeaturePlan:
-    """Return the keys of the caches that a run would use."""
+def plan_features(parts: Parts, config: Config) -> Plans:
+    """Return the keys of the caches that a run would use, by source; "" is the only one.
+
+    Each source has caches of its own, which runs on that source alone share.
+    """
+    return {
+        name: _plan(parts, config.model_copy(update={"data": settings}), data)
+        for name, (data, settings) in _each_data(parts, config).items()
+    }
+
+
+def keys_of(plans: Plans) -> tuple[FeatureKey, ...]:
+    """Return the different keys of all sources."""
+    return tuple(dict.fromkeys(key for plan in plans.values() for key in plan.keys))
+
+
+def _each_data(parts: Parts, config: Config) -> dict[str, tuple[SourceData, DataConfig]]:
+    if not isinstance(parts.data, MixedData):
+        return {"": (parts.data, config.data)}
+    each = config.data.each()
+    return {name: (data, each[name]) for name, data in parts.data.sources.items()}
+
+
+def _plan(parts: Parts, config: Config, data: SourceData) -> FeaturePlan:
     backbone, mode = parts.regressor.backbone, config.data.feature_cache
     spec = backbone.spec
     precision = AUTO_PRECISION if mode in ("off", "auto") else mode
     width = sum(spec.widths)
     plain = FeatureKey(
-        data_hash=parts.data.content_hash,
-        order_hash=order_hash(parts.data.names),
+        data_hash=data.content_hash,
+        order_hash=order_hash(data.names),
         model_hash=parts.model.content_hash,
         backbone=spec.name,
         weights_hash=weights_hash(backbone),
@@ -141,8 +178,8 @@ def plan_features(parts: Parts, config: Config) -> FeaturePlan:
         augmentation=NO_AUGMENTATION,
         views=1,
         width=width,
-        samples=len(parts.data.names),
-        rows_per_shard=rows_per_shard(width, precision, len(parts.data.names)),
+        samples=len(data.names),
+        rows_per_shard=rows_per_shard(width, precision, len(data.names)),
     )
     augment = config.data.augment
     if not augment.enabled:
@@ -171,12 +208,15 @@ def _reason_against(parts: Parts, config: Config) -> str | None:
         return "data.feature_cache is off"
     if not parts.regressor.backbone.always_frozen:
         return "the backbone is trained (model.backbone.freeze)"
-    if data.augment.enabled and data.feature_views == 0:
+    each = _each_data(parts, config).values()
+    changed = [source for source, settings in each if settings.augment.enabled]
+    if changed and data.feature_views == 0:
         return "pictures change in every epoch (data.augment); set data.feature_views"
-    views = data.feature_views if data.augment.enabled else 0
-    passes = len(parts.splits.train) + len(parts.splits.val)
-    if data.feature_cache == "auto" and config.train.epochs * passes < (1 + views) * len(
-        parts.data.names
+    drawn = data.samples_per_epoch or len(parts.splits.train)
+    rows = len(parts.data.names) + data.feature_views * sum(len(s.names) for s in changed)
+    if (
+        data.feature_cache == "auto"
+        and config.train.epochs * (drawn + len(parts.splits.val)) < rows
     ):
         return "the run is shorter than computing the features of all samples"
     return None
@@ -185,6 +225,7 @@ def _reason_against(parts: Parts, config: Config) -> str | None:
 def _ensure(
     parts: Parts,
     config: Config,
+    data: SourceData,
     key: FeatureKey,
     device: torch.device | str,
     hooks: BuildHooks | None,
@@ -199,7 +240,7 @@ def _ensure(
     augmenter = None
     if key.augmentation != NO_AUGMENTATION:
         augmenter = Augmenter(config.data.augment, parts.model.skeleton, config.train.seed)
-    build(folder, key, ShardMaker(key, parts.data.samples, encode, augmenter), hooks)
+    build(folder, key, ShardMaker(key, data.samples, encode, augmenter), hooks)
     with contextlib.suppress(OSError):  # Somebody else's cache may be read-only.
         os.utime(folder / MANIFEST)
     return FeatureCache(folder, key)

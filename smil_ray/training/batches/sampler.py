@@ -1,24 +1,25 @@
-"""The order in which a run sees its training samples: a function of seed and epoch alone."""
+"""Batches of the samples of an epoch, from any of them on; and the seed of each step."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
 
 from smil_ray.errors import ConfigError
+from smil_ray.training.batches.order import EpochOrder
 
 
-class EpochBatches(Sampler[list[int]]):
-    """Batches of sample positions for one process, resumable at any batch.
+class EpochBatches(Sampler[list[Any]]):
+    """Batches of positions or draws for one process, resumable at any batch.
 
     The order is the same whatever the number of loader processes; with several training
     processes, batch k of all of them together is batch k of one process with the whole batch.
     The remainder that does not fill a batch is left out; it is another one in every epoch.
 
     Args:
-        count: Number of training samples.
+        order: The samples of each epoch.
         batch_size: Samples per batch and process.
-        seed: Seed of the order.
         rank: Number of this process.
         world_size: Number of processes.
         follow: Called with each new epoch, e.g. to choose an epoch's random changes of images.
@@ -29,13 +30,13 @@ class EpochBatches(Sampler[list[int]]):
 
     def __init__(
         self,
-        count: int,
+        order: EpochOrder,
         batch_size: int,
-        seed: int,
         rank: int = 0,
         world_size: int = 1,
         follow: Callable[[int], None] | None = None,
     ) -> None:
+        count = order.count
         if count < world_size:
             raise ConfigError(
                 "Training split",
@@ -44,7 +45,7 @@ class EpochBatches(Sampler[list[int]]):
                 remedy="use more data or fewer workers (run.num_workers)",
             )
         self._count = count
-        self._seed = seed
+        self._order = order
         self._rank = rank
         self._world_size = world_size
         self._follow = follow
@@ -62,12 +63,12 @@ class EpochBatches(Sampler[list[int]]):
         """Return the number of batches in a whole epoch."""
         return self._count // (self.batch_size * self._world_size)
 
-    def __iter__(self) -> Iterator[list[int]]:
-        order = np.random.default_rng([self._seed, self._epoch]).permutation(self._count)
+    def __iter__(self) -> Iterator[list[Any]]:
+        order = self._order(self._epoch)
         whole = self.batch_size * self._world_size
         for number in range(self._start, len(self)):
             first = number * whole + self._rank * self.batch_size
-            yield order[first : first + self.batch_size].tolist()
+            yield list(order[first : first + self.batch_size])
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:

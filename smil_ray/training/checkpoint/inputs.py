@@ -5,22 +5,27 @@
 - `body_model-HASH.npz`: the body model, in the safe form
 - `backbone-HASH.safetensors`: the weights that a backbone had before it was trained; those of one
   that is never trained are in every checkpoint
+- `prior-HASH.safetensors`: what poses and shapes are likely by the training split, or by that of
+  the run that this one began with
 - `init_from/`: the checkpoint that the run began with, without what only a resume needs
 
 Runs side by side share a file by hard links.
 """
 
 import contextlib
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save, save_file
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.errors import CheckpointError, ModelFileError
+from smil_ray.losses.prior import ParameterPrior
 from smil_ray.models.backbones import Backbone
 from smil_ray.training.batches.features import weights_hash
 from smil_ray.training.checkpoint.files import STATE
@@ -50,6 +55,33 @@ def keep_backbone(run: Path, backbone: Backbone) -> Path:
     state = backbone.model.state_dict()
     plain = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
     return _keep(run, name, lambda path: save_file(plain, path))
+
+
+def keep_prior(run: Path, prior: ParameterPrior) -> Path:
+    """Put what poses and shapes are likely into a run folder; return the file.
+
+    Raises:
+        CheckpointError: It cannot be written.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in vars(prior).items()}
+    digest = hashlib.sha256(save(tensors)).hexdigest()
+    name = f"prior-{digest[:_DIGITS]}.safetensors"
+    return _keep(run, name, lambda path: save_file(tensors, path))
+
+
+def kept_prior(run: Path) -> ParameterPrior | None:
+    """Return what poses and shapes a run holds for likely; None in runs that keep nothing of it.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    path = next(iter(sorted((run / INPUTS).glob("prior-*.safetensors"))), None)
+    if path is None:
+        return None
+    try:
+        return ParameterPrior(**load_file(path))
+    except (OSError, SafetensorError, TypeError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 
 def kept_body_model(run: Path) -> Path | None:

@@ -1,6 +1,6 @@
 """From a checkpoint back to a network that predicts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config, CropConfig
 from smil_ray.config.reading import load_config
-from smil_ray.errors import CheckpointError
+from smil_ray.errors import CheckpointError, ConfigError
 from smil_ray.models.decoder import ScaleBasis, TargetStatistics
 from smil_ray.models.kinematics import Kinematics
 from smil_ray.models.regressor import Regressor, build_regressor
@@ -56,6 +56,33 @@ class LoadedRegressor:
     def input_size(self) -> int:
         """Side of the network's square input in pixels."""
         return self.regressor.backbone.spec.input_size
+
+    def on_source(self, name: str | None = None) -> "LoadedRegressor":
+        """Return the network as if it had been trained on one of its sources alone.
+
+        Splits and crops are then that source's. A network of one data set stays as it is.
+
+        Args:
+            name: The source; None takes the one that checkpoints were selected by, or the first.
+
+        Raises:
+            ConfigError: It has no such source.
+        """
+        each = self.config.data.each()
+        name = name or self.config.data.main_source(self.config.train.select_metric)
+        if name is None:
+            return self
+        if name not in each:
+            raise ConfigError(
+                f"source {name}",
+                expected=f"one of {', '.join(each)}" if each else "a run of several sources",
+                remedy="leave --source out",
+            )
+        config = self.config.model_copy(update={"data": each[name]})
+        meta = self.meta
+        if Path(str(each[name].path)).is_dir():
+            meta = {**meta, "crop": each[name].crop.model_dump(mode="json")}
+        return replace(self, config=config, meta=meta)
 
     @property
     def crop(self) -> CropConfig:

@@ -93,6 +93,10 @@ class MetricSums:
         self._add_2d(predicted_cam, params, batch)
         self._add_params(params, batch)
 
+    def include(self, other: "MetricSums") -> None:
+        """Add what other samples gave."""
+        self._tally.include(other._tally)
+
     def compute(self) -> dict[str, float]:
         """Return every figure and the numbers of samples and joints behind them.
 

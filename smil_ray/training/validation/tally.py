@@ -57,6 +57,12 @@ class Tally:
             total, count = self._sums[name] + total, self._counts[name] + count
         self._sums[name], self._counts[name] = total, count
 
+    def include(self, other: "Tally") -> None:
+        """Add the sums and counts of other samples; figures of single samples stay apart."""
+        for name, total in other._sums.items():
+            self._sums[name] = self._sums.get(name, 0.0) + total
+            self._counts[name] = self._counts.get(name, 0.0) + other._counts[name]
+
     def mean(self, name: str) -> float | None:
         """Return a figure, None if nothing was counted for it."""
         count = self.count(name)

@@ -131,7 +131,7 @@ def test_key_changes_with_what_the_features_depend_on(
     insect: SmilModel, data: MemoryData, tmp_path: Path
 ) -> None:
     def digest(config: Config, source: Any = data) -> str:
-        return plan_features(assemble(config, source, insect), config).train.digest
+        return plan_features(assemble(config, source, insect), config)[""].train.digest
 
     config = frozen()
     other_data = MemoryData(make_samples(insect, 24, seed=5))
@@ -161,7 +161,7 @@ def test_key_follows_the_weights_of_a_file(
         path = tmp_path / f"weights_{len(digests)}.pth"
         torch.save({name: factor * value for name, value in weights.items()}, path)
         config = frozen(model={"backbone": {**FROZEN["backbone"], "weights": str(path)}})
-        digests.append(plan_features(assemble(config, data, insect), config).train.digest)
+        digests.append(plan_features(assemble(config, data, insect), config)[""].train.digest)
     assert digests[0] == digests[1] != digests[2]
 
 
