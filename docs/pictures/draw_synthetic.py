@@ -1,8 +1,8 @@
-"""Draw what `smil-ray synth` makes by default and with the options of the demo.
+"""Draw what `smil-ray synth` makes by default, with the options of the demo, and as a laboratory.
 
 Command:   python docs/pictures/draw_synthetic.py [--model FILE] [--out FOLDER]
 Takes:     a few seconds
-Writes:    synthetic_default.jpg and synthetic_easy.jpg, here by default
+Writes:    synthetic_default.jpg, synthetic_easy.jpg and synthetic_lab.jpg, here by default
 """
 
 import argparse
@@ -25,12 +25,13 @@ COLUMNS = 8
 
 
 def main() -> None:
-    """Write both pictures."""
+    """Write the pictures."""
     parser = argparse.ArgumentParser(description="Draw synthetic samples.")
     parser.add_argument("--model", default="builtin", help="`builtin` or a model file")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     arguments = parser.parse_args()
-    for name, view in (("default", {}), ("easy", EASY_VIEW)):
+    lab = {**EASY_VIEW, "domain": "lab", "clutter": 1.0}
+    for name, view in (("default", {}), ("easy", EASY_VIEW), ("lab", lab)):
         size = {"image_size": EDGE, "samples": SAMPLES}
         options = SynthOptions(**{**view, **size, "model": arguments.model})
         sheet = contact_sheet(_pictures(options), columns=COLUMNS)
