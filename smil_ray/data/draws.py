@@ -30,7 +30,7 @@ class DrawnView(Dataset):
 
     Args:
         view: The samples.
-        augmenters: By the source that stands before the samples' names; "" for all others.
+        augmenters: By the source that stands before the samples' names; "" is that of all samples.
     """
 
     def __init__(self, view: Any, augmenters: dict[str, Augmenter]) -> None:
@@ -45,12 +45,14 @@ class DrawnView(Dataset):
         return [self._changed(s, draw.round) for s, draw in zip(samples, draws, strict=True)]
 
     def _changed(self, sample: Sample, number: int) -> Sample:
-        source, slash, name = sample.name.partition("/")
-        augmenter = self.augmenters.get(source if slash else "")
-        if augmenter is None:
+        if "" in self.augmenters:
+            return self.augmenters[""](sample, number)
+        source, _, name = sample.name.partition("/")
+        if source not in self.augmenters:
             return sample
         # A sample of a source changes as it would if the source were alone.
-        return replace(augmenter(replace(sample, name=name or source), number), name=sample.name)
+        changed = self.augmenters[source](replace(sample, name=name), number)
+        return replace(changed, name=sample.name)
 
 
 def positions_and_views(

@@ -86,6 +86,7 @@ def test_every_source_is_split_as_if_it_were_alone(mixed: MixedData, insect: Smi
     assert [mixed.names[24], mixed.groups[24]] == ["lab/fake_0000", "lab/fake_0000"]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_batches_are_the_same_for_any_number_of_loader_workers(
     mixed: MixedData, insect: SmilModel
 ) -> None:
