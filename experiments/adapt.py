@@ -21,7 +21,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -96,7 +96,7 @@ def _adapt(output: Path, sizes: Sizes, seed: int) -> int:
     console = Console(soft_wrap=True)
     output.mkdir(parents=True, exist_ok=True)
     synth = _make_data(output, "synth", sizes.samples, seed, console)
-    lab = _only_2d(_make_data(output, "lab", sizes.frames, seed + 1, console), sizes.frames)
+    lab = _make_data(output, "lab", sizes.frames, seed + 1, console)
     truth = _make_data(output, "held_out", sizes.held_out, seed + 2, console)
     base = read_yaml(CONFIG) | {"run": {"output_dir": str(output / "runs"), "cpus_per_worker": 2}}
     alone = {"data": {"path": str(synth)}, "train": {"epochs": sizes.epochs, "seed": seed}}
@@ -150,11 +150,18 @@ def _is_2d(term: str) -> bool:
 
 
 def _make_data(output: Path, name: str, samples: int, seed: int, console: Console) -> Path:
-    """Return an HDF5 file of crops, made if it is not there yet."""
+    """Return an HDF5 file of crops, made if it is not there yet.
+
+    That of the lab has 2D joints and no other labels, those of `held_out` frames have all.
+    """
+    from smil_ray.body.smil_model import SmilModel
     from smil_ray.config import CropConfig
+    from smil_ray.core.batch import Sample, with_labels
+    from smil_ray.data.dataset import SmilDataset
+    from smil_ray.data.hdf5.merge import write_shard
+    from smil_ray.data.hdf5.schema import StoreInfo
+    from smil_ray.data.hdf5.table import encode_samples
     from smil_ray.data.synthetic.samples import EASY_VIEW, SynthOptions
-    from smil_ray.orchestration.preprocess.job import preprocess
-    from smil_ray.orchestration.preprocess.plan import PreprocessOptions
     from smil_ray.orchestration.synth import synthesize
 
     pictures, data = output / f"{name}_{samples}_{seed}", output / f"{name}_{samples}_{seed}.h5"
@@ -164,36 +171,20 @@ def _make_data(output: Path, name: str, samples: int, seed: int, console: Consol
     options = SynthOptions(samples=samples, seed=seed, name=name, **{**EASY_VIEW, **look})
     with progress_bar(f"rendering {name}", console) as update:
         synthesize(pictures, options, progress=update)
-    settings = PreprocessOptions(size=SIZE, crop=CropConfig(mode="bbox"), resume=True)
-    with progress_bar(f"preprocessing {name}", console) as update:
-        preprocess(
-            [pictures], data, settings, progress=lambda state: update(state.done, state.total)
-        )
-    return data
+    model, crop = SmilModel.builtin(), CropConfig(mode="bbox")
+    dataset = SmilDataset.from_path(pictures, model=model, input_size=SIZE, crop=crop)
 
-
-def _only_2d(data: Path, frames: int) -> Path:
-    """Return a file of the same frames with 2D joints and nothing else."""
-    from dataclasses import replace
-
-    from smil_ray.body.smil_model import SmilModel
-    from smil_ray.core.batch import with_labels
-    from smil_ray.data.dataset import SmilDataset
-    from smil_ray.data.hdf5.merge import write_shard
-    from smil_ray.data.hdf5.schema import StoreInfo
-    from smil_ray.data.hdf5.table import encode_samples
-
-    target = data.with_name(f"lab_2d_{frames}.h5")
-    model = SmilModel.builtin()
-    dataset = SmilDataset.from_path(data, model=model)
-    samples = [
+    def only_2d(sample: Sample) -> Sample:
         # How long this very animal's body is, is not known of a photograph either.
-        replace(with_labels(sample, ("keypoints_2d",)), body_length=float(model.body_length))
-        for sample in dataset.samples(range(len(dataset)))
-    ]
-    info = StoreInfo.of(model, SIZE, dataset.metadata["settings"])
-    write_shard(target, encode_samples(samples, info, 95), info)
-    return target
+        return replace(with_labels(sample, ("keypoints_2d",)), body_length=model.body_length)
+
+    found = dataset.samples(range(len(dataset)))
+    if name == "lab":
+        found = [only_2d(sample) for sample in found]
+    settings = {"model": "builtin", "crop": crop.model_dump(mode="json")}
+    info = StoreInfo.of(model, SIZE, settings)
+    write_shard(data, encode_samples(found, info, 95), info)
+    return data
 
 
 def _train(settings: dict[str, Any], console: Console) -> Path:
