@@ -75,7 +75,7 @@ class ParameterPrior:
             joint_rot: 6D or axis-angle.
         """
         difference = _first_rows(rotations.to_matrix(joint_rot)) - self.pose_mean
-        return (difference @ self.pose_whitening).square().mean(dim=1)
+        return (difference @ self.pose_whitening.to(difference)).square().mean(dim=1)
 
     def shape_distance(self, betas: Float[Tensor, "batch n_betas"]) -> Tensor:
         """Return the mean square of each shape's coefficients in standard deviations."""

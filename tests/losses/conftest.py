@@ -14,6 +14,7 @@ from smil_ray.core.params import (
     log_scales_from_weights,
     translations_from_weights,
 )
+from smil_ray.losses.prior import ParameterPrior
 from smil_ray.render.camera import Camera
 from smil_ray.render.silhouette.soft import soft_silhouette
 
@@ -21,6 +22,15 @@ from smil_ray.render.silhouette.soft import soft_silhouette
 @pytest.fixture(scope="session")
 def insect() -> SmilModel:
     return SmilModel.builtin()
+
+
+@pytest.fixture(scope="session")
+def prior(insect, make_truth) -> ParameterPrior:
+    """What is likely by 60 random animals."""
+    target = make_truth(count=60, seed=9)[1].target
+    found = ParameterPrior.fit(target.joint_rot, target.betas)
+    assert found is not None
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -22,9 +22,9 @@ COMPARING = tuple(
 )
 
 
-def build(insect, frame: ReferenceFrame = "camera", **loss):
+def build(insect, frame: ReferenceFrame = "camera", prior=None, **loss):
     model_config = ModelConfig(reference_frame=frame, joint_scales="pca", joint_translations="pca")
-    return Objective(insect, LossConfig(**loss), BodyConfig(), model_config)
+    return Objective(insect, LossConfig(**loss), BodyConfig(), model_config, prior)
 
 
 def without_labels(batch, row):
@@ -209,8 +209,9 @@ def test_important_joint_counts_as_many(insect, make_truth):
     assert value == pytest.approx(plain * 10 * n / (n + 9), rel=1e-4)
 
 
-def test_regularisers_need_no_label(insect, make_truth):
+def test_regularisers_need_no_label(insect, make_truth, prior):
     params, batch = make_truth(count=1)
     bare = without_labels(batch, 0)
     for name in set(LOSS_TERM_NAMES) - set(COMPARING) - {"silhouette"}:
-        assert LOSS_TERMS[name](build(insect).inputs(params, bare, (name,))).isfinite()
+        inputs = build(insect, prior=prior).inputs(params, bare, (name,))
+        assert LOSS_TERMS[name](inputs).isfinite()

@@ -21,12 +21,12 @@ from smil_ray.losses.terms import LOSS_TERMS, TERM_LABELS
 
 HEAT_MAPS = ("keypoint_heatmap", "keypoint_place", "keypoint_confidence")
 PLAIN = tuple(name for name in LOSS_TERM_NAMES if name not in HEAT_MAPS and name != "silhouette")
-REGULARISERS = ("joint_angle", "joint_limit", "limb_scale")
+REGULARISERS = ("joint_angle", "joint_limit", "limb_scale", "pose_prior", "shape_prior")
 COMPARING = tuple(name for name in PLAIN if name not in REGULARISERS)
 
 
 @pytest.fixture(scope="module")
-def objective_for(insect):
+def objective_for(insect, prior):
     def make(
         frame: ReferenceFrame = "camera", representation: RotationRepresentation = "6d", **loss
     ):
@@ -36,7 +36,7 @@ def objective_for(insect):
             joint_scales="pca",
             joint_translations="pca",
         )
-        return Objective(insect, LossConfig(**loss), BodyConfig(), model_config)
+        return Objective(insect, LossConfig(**loss), BodyConfig(), model_config, prior)
 
     return make
 
