@@ -203,7 +203,7 @@ def test_cached_views_of_a_source_follow_its_own_changes(
 ) -> None:
     model = {"backbone": {"name": "test_vit", "input_size": 32, "freeze": True}}
     sources = [SOURCES[0], {**SOURCES[1], "augment": {"enabled": True}}]
-    changes = {"sources": sources, "feature_views": 2, "feature_cache_dir": str(tmp_path)}
+    changes = {"sources": sources, "feature_views": 8, "feature_cache_dir": str(tmp_path)}
     settings = config(model=model, data={**changes, "feature_cache": "fp32"})
     parts = with_cached_features(assemble(settings, mixed, insect), settings)
     live = config(model=model, data={**changes, "feature_cache": "off"})
