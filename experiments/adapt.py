@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 CONFIG = Path(__file__).parent / "configs" / "adapt.yaml"
 SIZE = 128
 FIGURES = {
-    "kp2d_px_input": "2D error, px",
+    "kp2d_px_input": "2D px",
     "pck_auc_bbox": "PCK AUC",
-    "pa_mpjpe_pct_bl": "PA-MPJPE, % bl",
-    "mpjpe_ra_pct_bl": "root-aligned, % bl",
-    "rot_deg_joint": "joints, deg",
+    "pa_mpjpe_pct_bl": "PA %",
+    "mpjpe_ra_pct_bl": "root-al. %",
+    "rot_deg_joint": "joints deg",
 }
 PRIORS = {"pose_prior": 0.5, "shape_prior": 0.1, "joint_limit": 1.0}
 LAB_CHANGES = {"enabled": True, "rotate_deg": 20.0, "zoom": 0.15, "flip": 0.5}
@@ -239,8 +239,9 @@ def _two_threads() -> Iterator[None]:
 
 
 def _table(figures: dict[str, dict[str, float]], sizes: Sizes) -> Table:
-    table = Table(title=f"{sizes.held_out} held-out frames of the lab")
-    table.add_column("")
+    title = f"{sizes.held_out} held-out frames of the lab; MPJPE after Procrustes, root-aligned"
+    table = Table(title=title)
+    table.add_column("", no_wrap=True)
     for title in FIGURES.values():
         table.add_column(title, justify="right")
     for name, found in figures.items():
