@@ -2,31 +2,16 @@
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 
-from smil_ray.core.batch import LABELS, Batch, Sample
+from smil_ray.core.batch import LABELS, Batch, Sample, with_labels
 
 TWO_D = frozenset({"keypoints_2d"})
 
 
 def two_d_only(sample: Sample, present: frozenset[str] = TWO_D) -> Sample:
     """The sample without pose, shape, 3D joints and focal length; the principal point stays."""
-
-    def absent(values: np.ndarray) -> np.ndarray:
-        return np.full_like(values, np.nan)
-
-    fields = ("global_rot", "joint_rot", "betas", "trans", "cam_rot", "cam_trans")
-    fields += ("scale_weights", "trans_weights", "keypoints_3d")
-    centre = sample.intrinsics[2:]
-    return replace(
-        sample,
-        fov=float("nan"),
-        intrinsics=np.concatenate([np.full(2, np.nan, np.float32), centre]),
-        mask=sample.mask if "mask" in present else None,
-        present=present & sample.present,
-        **{field: absent(getattr(sample, field)) for field in fields},
-    )
+    return with_labels(sample, present)
 
 
 def batch_with_two_d_only(batch: Batch, present: frozenset[str] = TWO_D) -> Batch:

@@ -7,7 +7,6 @@ import torch
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
-from smil_ray.core.batch import Sample, with_labels
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.data.mixed import MixedData
 from smil_ray.errors import ConfigError
@@ -25,6 +24,7 @@ from smil_ray.training.reports import FitResult, Hooks
 from smil_ray.training.world import World
 from tests.insect_data import write_insects
 from tests.memory_data import MemoryData, make_samples, tiny_config
+from tests.partial_labels import two_d_only
 
 SOURCES = [
     {"path": "a", "name": "synth", "weight": 1.0},
@@ -32,13 +32,9 @@ SOURCES = [
 ]
 
 
-def only_2d(sample: Sample) -> Sample:
-    return with_labels(sample, ("keypoints_2d",))
-
-
 @pytest.fixture(scope="module")
 def mixed(insect: SmilModel) -> MixedData:
-    lab = [only_2d(sample) for sample in make_samples(insect, 12, seed=5)]
+    lab = [two_d_only(sample) for sample in make_samples(insect, 12, seed=5)]
     return MixedData(
         {"synth": MemoryData(make_samples(insect, 24)), "lab": MemoryData(lab)}, "lab"
     )
@@ -247,7 +243,7 @@ def test_moved_source_is_the_same_run_and_another_weight_is_not() -> None:
 
 
 def test_run_on_two_files_says_what_it_drew_from(insect: SmilModel, tmp_path: Path) -> None:
-    lab = [only_2d(sample) for sample in make_samples(insect, 12, seed=5)]
+    lab = [two_d_only(sample) for sample in make_samples(insect, 12, seed=5)]
     write_insects(tmp_path / "synth.h5")
     write_insects(tmp_path / "lab.h5", lab)
     sources = [{"path": str(tmp_path / f"{name}.h5")} for name in ("synth", "lab")]
