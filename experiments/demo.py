@@ -123,13 +123,11 @@ def _search(data: Path, output: Path, console: Console) -> Path:
 def _show_winner(folder: Path, output: Path, console: Console) -> Path:
     from smil_ray.results.evaluate import evaluate, print_evaluation
     from smil_ray.results.prediction_sheet import write_prediction_sheet
-    from smil_ray.training.assemble import open_data
-    from smil_ray.training.checkpoint.loading import load_regressor
+    from smil_ray.results.report.winner import open_run
 
     console.rule("5. smil-ray evaluate: the winner on samples that it never saw")
     winner = folder / "final"
-    loaded = load_regressor(winner)
-    dataset = open_data(loaded.config, loaded.model)
+    loaded, dataset = open_run(winner)
     evaluation = evaluate(loaded, dataset)
     evaluation.write_json(output / "evaluation.json")
     print_evaluation(evaluation, console)

@@ -17,7 +17,7 @@ from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync.state import SyncState
 from smil_ray.tracking.sync.tags import run_tags
 from smil_ray.training.assemble import assemble
-from smil_ray.training.checkpoint.files import load_checkpoint, read_meta
+from smil_ray.training.checkpoint.files import Checkpoint, load_checkpoint, read_meta
 from smil_ray.training.checkpoint.loading import find_checkpoint
 from smil_ray.training.packing.compatibility import stream_key
 from smil_ray.training.warm_start import with_network_of_parent
@@ -61,6 +61,11 @@ def child_config(parent: Path, file: Path, output: Path, **sections: dict) -> Co
 
 def train(config: Config, **settings: object) -> TrainOutcome:
     return run_training(config, execution="inline", **settings)  # pyright: ignore
+
+
+def newest(outcome: TrainOutcome) -> Checkpoint:
+    assert outcome.last_checkpoint is not None
+    return load_checkpoint(outcome.last_checkpoint)
 
 
 def validations(run: RunDir) -> dict[float, dict[str, float]]:
@@ -183,9 +188,7 @@ def test_child_resumes_without_its_parent_as_if_it_had_not_stopped(
         update={"train": resolved.train.model_copy(update={"stop_epoch": None})}
     )
     late = train(longer, resume=early.run_dir.path)
-    assert whole.last_checkpoint is not None
-    assert late.last_checkpoint is not None
-    first, second = (load_checkpoint(end.last_checkpoint) for end in (whole, late))
+    first, second = (newest(end) for end in (whole, late))
     assert all(torch.equal(first.weights[k], second.weights[k]) for k in first.weights)
     assert first.meta["statistics"] == second.meta["statistics"]
     assert [row["step"] for row in late.run_dir.read_metrics()] == [

@@ -13,6 +13,7 @@ from smil_ray.core.batch import Sample, collate
 from smil_ray.data.augment import Augmenter
 from smil_ray.data.features import key as features_key
 from smil_ray.data.features.build import BuildHooks
+from smil_ray.data.features.cache import FeatureCache
 from smil_ray.data.features.folder import CacheLimitError
 from smil_ray.models.backbones import Backbone
 from smil_ray.training.assemble import assemble
@@ -28,6 +29,12 @@ from tests.memory_data import SIZE, MemoryData, make_samples, tiny_config
 FROZEN = {"backbone": {"name": "test_vit", "input_size": SIZE, "freeze": True}}
 AUGMENTED = {"augment": {"enabled": True}, "feature_views": 2}
 Attach = Callable[..., Parts]
+
+
+def train_cache(parts: Parts) -> FeatureCache:
+    assert parts.features is not None
+    assert isinstance(parts.features.train, FeatureCache)
+    return parts.features.train
 
 
 @pytest.fixture(autouse=True)
@@ -86,8 +93,7 @@ def test_training_on_half_precision_features_ends_within_a_thousandth(
     live, cached = (frozen(data={"feature_cache": m}) for m in ("off", "auto"))
     expected = metrics_of(attach(live), live, tmp_path / "live")
     parts = attach(cached)
-    assert parts.features is not None
-    assert parts.features.train.key.precision == "fp16"
+    assert train_cache(parts).key.precision == "fp16"
     assert metrics_of(parts, cached, tmp_path / "cached") == pytest.approx(expected, rel=1e-3)
 
 
@@ -98,8 +104,7 @@ def test_heads_with_and_without_maps_share_a_cache_that_has_maps(attach: Attach)
     for head in ("mlp", "joint_tokens"):
         model = {"backbone": backbone, "head": {"type": head, **width}}
         parts = attach(tiny_config(model=model, data={"feature_cache": "fp16"}))
-        assert parts.features is not None
-        keys.append(parts.features.train.key)
+        keys.append(train_cache(parts).key)
     assert keys[0] == keys[1]
 
 
@@ -121,10 +126,8 @@ def test_second_run_computes_nothing(attach: Attach, monkeypatch: pytest.MonkeyP
     first = attach(config)
     monkeypatch.setattr(Backbone, "forward", None)
     second = attach(frozen(optim={"learning_rate": 0.1}, model={"head": {"type": "mlp"}}))
-    assert first.features is not None
-    assert second.features is not None
-    assert first.features.train.folder == second.features.train.folder
-    assert first.feature_note == first.features.train.folder.name
+    assert train_cache(first).folder == train_cache(second).folder
+    assert first.feature_note == train_cache(first).folder.name
 
 
 def test_key_changes_with_what_the_features_depend_on(
@@ -227,9 +230,7 @@ def test_resumed_run_uses_the_weights_it_began_with(
     for parameter in assembled.regressor.backbone.parameters():
         torch.nn.init.ones_(parameter)
     resumed = with_cached_features(assembled, config, resume=checkpoint)
-    assert first.features is not None
-    assert resumed.features is not None
-    assert resumed.features.train.folder == first.features.train.folder
+    assert train_cache(resumed).folder == train_cache(first).folder
 
 
 def test_progress_counts_all_rows(attach: Attach) -> None:
