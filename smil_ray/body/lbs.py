@@ -24,6 +24,9 @@ class KinematicPlan:
         parents: For each depth below the root, the parents' positions within the depth above;
             None where they are the first ones in order.
         all_parents: Parent of each joint, the root's own index for the root.
+        not_root: 0 for the root, 1 for the others.
+        bone_flip: Signs that take an offset from replicAnt's bone frame (y flipped).
+        last_row: Of a homogeneous matrix.
     """
 
     order: Int64[Tensor, " n_joints"]
@@ -31,11 +34,18 @@ class KinematicPlan:
     sizes: tuple[int, ...]
     parents: tuple[Tensor | None, ...]
     all_parents: Int64[Tensor, " n_joints"]
+    not_root: Float[Tensor, "n_joints 1"]
+    bone_flip: Float[Tensor, "3"]
+    last_row: Float[Tensor, "4"]
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def kinematic_plan(parents: tuple[int, ...], device: torch.device) -> KinematicPlan:
-    """Return the plan of a tree given as parent indices, -1 for the root, parents first."""
+    """Return the plan of a tree given as parent indices, -1 for the root, parents first.
+
+    It is kept: a GPU would wait for each of its tensors.
+    """
     height = [0] * len(parents)
     for joint in reversed(range(1, len(parents))):
         height[parents[joint]] = max(height[parents[joint]], height[joint] + 1)
@@ -61,6 +71,9 @@ def kinematic_plan(parents: tuple[int, ...], device: torch.device) -> KinematicP
             for rows in above
         ),
         all_parents=torch.tensor([max(parent, 0) for parent in parents], device=device),
+        not_root=torch.tensor([[float(parent >= 0)] for parent in parents], device=device),
+        bone_flip=torch.tensor([1.0, -1.0, 1.0], device=device),
+        last_row=torch.tensor([0.0, 0.0, 0.0, 1.0], device=device),
     )
 
 
@@ -108,11 +121,9 @@ def local_transforms(
         ],
         dim=-2,
     )
-    not_root = rest_joints.new_ones(rest_joints.shape[-2], 1)
-    not_root[0] = 0.0
+    not_root = plan.not_root.to(rest_joints.dtype)
     if translations is not None:
-        flip = translations.new_tensor([1.0, -1.0, 1.0])
-        offset = offset + translations * (flip * not_root)
+        offset = offset + translations * (plan.bone_flip.to(translations.dtype) * not_root)
     linear = rotation_matrices
     if log_scales is not None:
         logs = log_scales * not_root
@@ -124,7 +135,7 @@ def local_transforms(
     upper = torch.cat(
         [linear.expand(*batch, 3, 3), offset.unsqueeze(-1).expand(*batch, 3, 1)], dim=-1
     )
-    last_row = upper.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*batch, 1, 4)
+    last_row = plan.last_row.to(upper.dtype).expand(*batch, 1, 4)
     return torch.cat([upper, last_row], dim=-2)
 
 

@@ -37,6 +37,18 @@ def add_command(
     return parser
 
 
+def add_device(
+    parser: argparse.ArgumentParser, meaning: str = "auto: the first GPU, where there is one"
+) -> None:
+    """Add `--device` to a command that computes with a network or a body model."""
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="auto|cpu|cuda[:N]",
+        help=f"where to compute (default auto; {meaning})",
+    )
+
+
 def count(text: str) -> int:
     """Return a whole number of at least 1."""
     value = _number(text, int)

@@ -11,7 +11,14 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from smil_ray.cli.arguments import Commands, add_command, count, count_or_zero, positive
+from smil_ray.cli.arguments import (
+    Commands,
+    add_command,
+    add_device,
+    count,
+    count_or_zero,
+    positive,
+)
 from smil_ray.cli.progress import progress_bar
 from smil_ray.errors import ConfigError
 
@@ -59,6 +66,7 @@ def _add_build(actions: Commands) -> None:
     job.add_argument("--cache-limit-gb", type=positive, help="most that all caches may take")
     job.add_argument("--num-workers", type=count, help="processes (default: one a GPU)")
     job.add_argument("--address", default="local", help="Ray cluster; `auto` for a running one")
+    add_device(job, "auto: all GPUs, where there are some; cuda:N: that one, in this process")
     _add_folder(job)
 
 
@@ -109,6 +117,7 @@ def _build(arguments: argparse.Namespace) -> int:
             config,
             address=arguments.address,
             num_workers=arguments.num_workers,
+            device=arguments.device,
             progress=update,
         )
     how = f"{report.seconds:.1f} s" if report.workers else "was there already"

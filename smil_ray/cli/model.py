@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from smil_ray.cli.arguments import Commands, add_command, count, positive
+from smil_ray.cli.arguments import Commands, add_command, add_device, count, positive
 
 
 def add_commands(commands: Commands) -> None:
@@ -68,6 +68,7 @@ def add_commands(commands: Commands) -> None:
     )
     check.add_argument("--limit", type=count, default=100, help="most samples to check")
     check.add_argument("--plots", type=Path, help="folder for keypoint-alignment pictures")
+    add_device(check)
 
 
 def _convert_model(arguments: argparse.Namespace) -> int:
@@ -118,6 +119,7 @@ def _check_ground_truth(arguments: argparse.Namespace) -> int:
         test_3d=arguments.test_3d_keypoints,
         tolerance_3d=arguments.tolerance_3d_keypoints,
         config=Config(body=BodyConfig(rest_joints=arguments.rest_joints)),
+        device=arguments.device,
     )
     table = Table(title=f"ground truth of {arguments.data} through {model.name}")
     for heading in ("sample", "parameter loss", "2D error [px]", "largest 3D error", "verdict"):

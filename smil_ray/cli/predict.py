@@ -10,6 +10,7 @@ from smil_ray.cli.arguments import (
     CHECKPOINT_HELP,
     Commands,
     add_command,
+    add_device,
     count,
     count_or_zero,
     positive,
@@ -47,6 +48,7 @@ def add_commands(commands: Commands) -> None:
         help="frames of videos, counted from 0, STOP not included (default: all)",
     )
     predict.add_argument("--batch-size", type=count, default=8, help="animals at once (default 8)")
+    add_device(predict)
     predict.add_argument(
         "--smooth",
         default="none",
@@ -104,7 +106,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         rank_uncertain=arguments.rank_uncertain,
     )
     images = find_images(arguments.inputs, recursive=arguments.recursive)
-    loaded = load_regressor(arguments.checkpoint)
+    loaded = load_regressor(arguments.checkpoint, device=arguments.device)
     console = Console()
     with progress_bar("predicting", console) as update:
         report = predict_images(

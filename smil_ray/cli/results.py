@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from smil_ray.cli.arguments import CHECKPOINT_HELP, Commands, add_command, count
+from smil_ray.cli.arguments import CHECKPOINT_HELP, Commands, add_command, add_device, count
 
 if TYPE_CHECKING:
     from smil_ray.data.dataset import SmilDataset
@@ -33,6 +33,7 @@ def add_commands(commands: Commands) -> None:
     )
     evaluate.add_argument("--split", default="test", choices=("test", "val", "all"))
     evaluate.add_argument("--batch-size", type=count, default=16)
+    add_device(evaluate)
     evaluate.add_argument("--json", type=Path, help="write every figure to this file")
     evaluate.add_argument(
         "--overlays", type=Path, help="write best, median and worst predictions to this .png"
@@ -60,6 +61,7 @@ def add_commands(commands: Commands) -> None:
         choices=("val", "test", "all"),
         help="samples that intervals come from (default: val); all for data of their own",
     )
+    add_device(calibrate)
 
 
 def _calibrate(arguments: argparse.Namespace) -> int:
@@ -80,7 +82,8 @@ def _opened(arguments: argparse.Namespace) -> "tuple[LoadedRegressor, SmilDatase
     from smil_ray.errors import ConfigError
     from smil_ray.training.checkpoint.loading import load_regressor
 
-    loaded = load_regressor(arguments.checkpoint).on_source(arguments.source)
+    loaded = load_regressor(arguments.checkpoint, device=arguments.device)
+    loaded = loaded.on_source(arguments.source)
     path = arguments.data or loaded.config.data.path
     if path is None:
         raise ConfigError("No data to evaluate on", remedy="give --data FILE.h5")

@@ -87,6 +87,8 @@ class Sample:
         keypoint_presence: The data set gives this joint.
         body_length: Length of the trunk chain, model units, always positive.
         present: Names out of LABELS.
+        picture_change: A random change that `image` and `mask` still wait for, the labels do not
+            (`data.augment_batch`).
     """
 
     name: str
@@ -109,6 +111,7 @@ class Sample:
     keypoint_presence: Bool[np.ndarray, " n_joints"]
     body_length: float
     present: frozenset[str]
+    picture_change: Float[np.ndarray, "10"] | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,7 @@ class Batch:
         keypoints_3d: In `reference_frame`, model units.
         presence: Label group -> true where the sample has it.
         tokens: Cached backbone features, None when images are given.
+        picture_change: See `Sample`.
     """
 
     names: tuple[str, ...]
@@ -140,6 +144,7 @@ class Batch:
     body_length: Float[Tensor, " batch"]
     presence: dict[str, Bool[Tensor, " batch"]]
     tokens: Tensor | None = None
+    picture_change: Float[Tensor, "batch 10"] | None = None
 
     @property
     def size(self) -> int:
@@ -147,7 +152,10 @@ class Batch:
         return len(self.names)
 
     def to(self, device: torch.device | str) -> "Batch":
-        """Return the batch with every tensor on `device`."""
+        """Return the batch with every tensor on `device`, copied one by one.
+
+        `training.batches.packed_batch.to_device` is the way to a GPU.
+        """
         moved: dict[str, Any] = {
             name: value.to(device)
             for name, value in vars(self).items()
@@ -159,13 +167,15 @@ class Batch:
 
 def collate(samples: Sequence[Sample], reference_frame: str = "camera") -> Batch:
     """Return samples as one batch, labels turned into `reference_frame`, images kept as uint8."""
-    return batch_of_labels(
+    batch = batch_of_labels(
         [sample.name for sample in samples],
         stack_labels(samples),
         reference_frame,
         image=torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2),
         mask=_stack_masks(samples),
     )
+    changes = [s.picture_change for s in samples if s.picture_change is not None]
+    return replace(batch, picture_change=torch.from_numpy(np.stack(changes))) if changes else batch
 
 
 _FIELDS: Mapping[str, tuple[str, ...]] = {

@@ -78,7 +78,8 @@ class SmilParams:
 
     def to(self, device: torch.device | str) -> "SmilParams":
         """Return the record on `device`."""
-        return self.map(lambda value: value.to(device, non_blocking=True))
+        # Not `non_blocking`: on the way back from a GPU the numbers would not be there yet.
+        return self.map(lambda value: value.to(device))
 
     def detach(self) -> "SmilParams":
         """Return the record cut off from the graph, on the CPU."""

@@ -25,6 +25,8 @@ _MIRROR_X = np.array([-1.0, 1.0, 1.0], dtype=np.float32)
 _MIRROR_ROTATION = np.array([-1.0, 1.0, -1.0], dtype=np.float32)  # -My r: My R(r) My.
 _LARGEST_SHIFT = 0.5  # Of the room that a zoom leaves, so that the animal stays in the frame.
 _SQUARE_PIXELS = 1e-4
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,15 @@ class SimilarityTransform:
 
 def transformed(sample: Sample, transform: SimilarityTransform) -> Sample:
     """Return a sample with its picture changed; the camera turns, zooms and shifts with it."""
+    return replace(
+        labels_transformed(sample, transform),
+        image=transform.picture(sample.image),
+        mask=None if sample.mask is None else transform.picture(sample.mask),
+    )
+
+
+def labels_transformed(sample: Sample, transform: SimilarityTransform) -> Sample:
+    """Return a sample with the labels of its changed picture, which is left as it is."""
     turn = np.eye(3, dtype=np.float32)
     turn[:2, :2] = transform.rotation
     focal = sample.intrinsics[:2] * transform.scale
@@ -72,8 +83,6 @@ def transformed(sample: Sample, transform: SimilarityTransform) -> Sample:
     points = transform.points(sample.keypoints_2d)
     return replace(
         sample,
-        image=transform.picture(sample.image),
-        mask=None if sample.mask is None else transform.picture(sample.mask),
         intrinsics=np.concatenate([focal, centre]).astype(np.float32),
         fov=float(np.degrees(2.0 * np.arctan(0.5 / focal[1]))),
         # Camera axes (x left, y up) turn like picture axes (x right, y down): both are negated.
@@ -90,6 +99,15 @@ def mirrored(sample: Sample, skeleton: Skeleton) -> Sample:
     World and camera are mirrored in x, the animal in its own sagittal plane (y of the model
     frame). Exact for bodies that are symmetric at rest in all shapes.
     """
+    return replace(
+        labels_mirrored(sample, skeleton),
+        image=np.ascontiguousarray(sample.image[:, ::-1]),
+        mask=None if sample.mask is None else np.ascontiguousarray(sample.mask[:, ::-1]),
+    )
+
+
+def labels_mirrored(sample: Sample, skeleton: Skeleton) -> Sample:
+    """Return a sample with the labels of its mirrored picture, which is left as it is."""
     order = list(skeleton.mirror)
     pose_order = [joint - 1 for joint in order[1:]]
     points = sample.keypoints_2d[order].copy()
@@ -99,8 +117,6 @@ def mirrored(sample: Sample, skeleton: Skeleton) -> Sample:
     mirror = np.diag(_MIRROR_X)
     return replace(
         sample,
-        image=np.ascontiguousarray(sample.image[:, ::-1]),
-        mask=None if sample.mask is None else np.ascontiguousarray(sample.mask[:, ::-1]),
         global_rot=_mirrored_root(sample.global_rot),
         joint_rot=sample.joint_rot[pose_order] * _MIRROR_ROTATION,
         trans=sample.trans * _MIRROR_X,
@@ -114,23 +130,45 @@ def mirrored(sample: Sample, skeleton: Skeleton) -> Sample:
     )
 
 
-def recoloured(
-    image: UInt8[np.ndarray, "h w 3"], config: AugmentConfig, rng: np.random.Generator
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Return a picture of other brightness, contrast and saturation, with sensor noise."""
-    brightness, contrast, saturation = (
-        1.0 + rng.uniform(-amount, amount)
-        for amount in (config.brightness, config.contrast, config.saturation)
-    )
-    pixels = image.astype(np.float32) * np.float32(brightness)
-    mean = pixels.mean(dtype=np.float64)
-    pixels = (pixels - mean) * contrast + mean
-    grey = pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    pixels = grey[..., None] + (pixels - grey[..., None]) * saturation
-    if config.noise > 0:
-        strength = 255.0 * config.noise * rng.random()
-        pixels += rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(strength)
-    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+@dataclass(frozen=True)
+class Recolouring:
+    """A change of a picture's colours.
+
+    Attributes:
+        brightness: Factor of every value.
+        contrast: Factor of the distance from the picture's mean.
+        saturation: Factor of the distance from each pixel's grey.
+        noise: Standard deviation of what is added to every value, of 255.
+    """
+
+    brightness: float
+    contrast: float
+    saturation: float
+    noise: float
+
+    @classmethod
+    def draw(cls, config: AugmentConfig, rng: np.random.Generator) -> "Recolouring":
+        """Return a random change within the limits of `config`."""
+        brightness, contrast, saturation = (
+            1.0 + rng.uniform(-amount, amount)
+            for amount in (config.brightness, config.contrast, config.saturation)
+        )
+        noise = 255.0 * config.noise * rng.random() if config.noise > 0 else 0.0
+        return cls(brightness, contrast, saturation, noise)
+
+    def picture(
+        self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """Return the changed picture."""
+        pixels = image.astype(np.float32) * np.float32(self.brightness)
+        mean = pixels.mean(dtype=np.float64)
+        pixels = (pixels - mean) * self.contrast + mean
+        grey = pixels @ np.array(LUMA, dtype=np.float32)
+        pixels = grey[..., None] + (pixels - grey[..., None]) * self.saturation
+        if self.noise > 0:
+            noise = rng.standard_normal(pixels.shape, dtype=np.float32)
+            pixels += noise * np.float32(self.noise)
+        return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
 class Augmenter:
@@ -138,10 +176,20 @@ class Augmenter:
 
     Neither the order of samples nor the number of loader processes matters, so that a resumed
     run sees what an uninterrupted one does.
+
+    Args:
+        config: Limits of the changes.
+        skeleton: Says which joints change places in a mirror.
+        seed: Of the changes.
+        pictures: Change pictures and masks as well; otherwise their change is noted in the sample
+            for `data.augment_batch.with_changed_pictures`.
     """
 
-    def __init__(self, config: AugmentConfig, skeleton: Skeleton, seed: int) -> None:
+    def __init__(
+        self, config: AugmentConfig, skeleton: Skeleton, seed: int, *, pictures: bool = True
+    ) -> None:
         self.config, self.skeleton, self.seed = config, skeleton, seed
+        self.pictures = pictures
 
     def __call__(self, sample: Sample, epoch: int) -> Sample:
         """Return `sample` changed; as it is when augmentation is off."""
@@ -150,12 +198,18 @@ class Augmenter:
             return sample
         name = zlib.crc32(sample.name.encode())
         rng = np.random.default_rng([self.seed & 0xFFFFFFFF, epoch, name])
-        if rng.random() < config.flip:
-            sample = mirrored(sample, self.skeleton)
+        is_mirrored = rng.random() < config.flip
+        if is_mirrored:
+            mirror = mirrored if self.pictures else labels_mirrored
+            sample = mirror(sample, self.skeleton)
         transform = self._random_transform(sample, rng)
         if transform != SimilarityTransform():
-            sample = transformed(sample, transform)
-        return replace(sample, image=recoloured(sample.image, config, rng))
+            change = transformed if self.pictures else labels_transformed
+            sample = change(sample, transform)
+        colours = Recolouring.draw(config, rng)
+        if self.pictures:
+            return replace(sample, image=colours.picture(sample.image, rng))
+        return replace(sample, picture_change=encode_change(is_mirrored, transform, colours))
 
     def _random_transform(self, sample: Sample, rng: np.random.Generator) -> SimilarityTransform:
         config = self.config
@@ -192,6 +246,23 @@ class AugmentedView(Dataset):
         """Return a batch of augmented samples."""
         epoch = int(self._epoch)
         return [self.augmenter(sample, epoch) for sample in self.view.__getitems__(list(indices))]
+
+
+def encode_change(
+    is_mirrored: bool, transform: SimilarityTransform, colours: Recolouring
+) -> Float[np.ndarray, "10"]:
+    """Return a change of a picture as numbers.
+
+    The first six are the matrix (2, 3) from places in the changed picture to places in the stored
+    one, with the edges at -1 and 1 (what `torch.nn.functional.affine_grid` wants), the others
+    brightness, contrast, saturation and noise.
+    """
+    back = np.linalg.inv(transform.scale * transform.rotation)
+    place = np.concatenate([back, -2.0 * (back @ np.array(transform.shift))[:, None]], axis=1)
+    if is_mirrored:
+        place[0] *= -1.0
+    tones = [colours.brightness, colours.contrast, colours.saturation, colours.noise]
+    return np.concatenate([place.ravel(), tones]).astype(np.float32)
 
 
 def _mirrored_root(axis_angle: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:

@@ -28,9 +28,9 @@ def keypoint_heatmap(inputs: TermInputs) -> Tensor:
     logits, batch = _looked(inputs.params.keypoint_logits), inputs.batch
     counted, target = seen_in_frame(batch)
     rows, columns = logits.shape[-2:]
-    place = target.to(logits.dtype) * torch.tensor([columns, rows], device=target.device)
-    vertical = _gaussian(place[..., 1], rows)
-    horizontal = _gaussian(place[..., 0], columns)
+    place = target.to(logits.dtype)
+    vertical = _gaussian(place[..., 1] * rows, rows)
+    horizontal = _gaussian(place[..., 0] * columns, columns)
     log_heat = logits.flatten(2).log_softmax(dim=-1).unflatten(2, (rows, columns))
     # The Gaussian is a product of two, so the map needs not be made.
     entropy = -torch.einsum("bjrc,bjr,bjc->bj", log_heat, vertical, horizontal)

@@ -57,6 +57,7 @@ class ParameterDecoder(nn.Module):
     """Raw head outputs to SMIL parameters; see `HeadLayout` for what is regressed and why."""
 
     initial: Tensor
+    identity: Tensor
     scaledirs: Tensor
     transdirs: Tensor
 
@@ -91,6 +92,8 @@ class ParameterDecoder(nn.Module):
             ),
         )
         self.register_buffer("initial", _initial_estimate(self.layout, statistics))
+        identity = rotations.identity(config.rotation_representation)
+        self.register_buffer("identity", identity, persistent=False)
 
     def forward(
         self,
@@ -103,10 +106,9 @@ class ParameterDecoder(nn.Module):
         root = self._rotations(parts["root_rot"])
         place = _root_position(parts, fov, intrinsics)
         eye = torch.eye(3, device=raw.device).expand(raw.shape[0], 3, 3)
-        identity = rotations.identity(self.layout.representation).to(raw.device)
         in_camera = self.frame == "camera"
         return SmilParams(
-            global_rot=root if in_camera else identity.expand_as(root),
+            global_rot=root if in_camera else self.identity.expand_as(root),
             joint_rot=self._rotations(parts["joint_rot"].unflatten(1, (-1, root.shape[-1]))),
             betas=parts["betas"],
             trans=place if in_camera else torch.zeros_like(place),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 
+from smil_ray.models.placement import place
 from smil_ray.models.regressor import Regressor
 
 PASSES = 5
@@ -40,7 +41,7 @@ def measure_latency(
         backbone_ms: The backbone's time, if it was measured with another head before.
     """
     spec = regressor.backbone.spec
-    regressor.to(device)
+    place(regressor, device)
     was_training = regressor.training
     regressor.eval()
     with torch.no_grad():

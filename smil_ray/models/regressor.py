@@ -8,6 +8,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from smil_ray.config import ModelConfig
+from smil_ray.core.device import exact
 from smil_ray.core.params import SmilParams
 from smil_ray.errors import ConfigError
 from smil_ray.models.backbones import Backbone, build_backbone
@@ -165,7 +166,7 @@ class Regressor(nn.Module):
         found: HeadOutput = self.head(
             features, self.decoder.initial, self._estimator(intrinsics), prompts
         )
-        with torch.autocast(found.raw.device.type, enabled=False):
+        with exact(found.raw.device):
             params = self.decoder(found.raw.float(), intrinsics)
         return params if found.keypoints is None else self._with_keypoints(params, found.keypoints)
 

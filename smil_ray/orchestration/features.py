@@ -17,6 +17,7 @@ from ray.exceptions import RayTaskError
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
+from smil_ray.core.device import find_device
 from smil_ray.data.features.build import BuildHooks, is_complete, shard_path
 from smil_ray.data.features.folder import cache_root, check_limit
 from smil_ray.data.features.key import FeatureKey
@@ -57,6 +58,7 @@ def build_features(
     *,
     address: str | None = "local",
     num_workers: int | None = None,
+    device: str = "auto",
     progress: Progress | None = None,
 ) -> FeatureReport:
     """Build the feature caches that runs of `config` would use with a frozen backbone.
@@ -66,15 +68,19 @@ def build_features(
         address: Ray cluster; `local` starts one where several workers are of use.
         num_workers: Processes; 1 computes in this one; None takes one for each GPU, or one for
             every few CPUs where there are none.
+        device: `auto` (all GPUs of the machine or cluster, CPUs where there are none), `cpu`,
+            `cuda`, or `cuda:N`, which is one GPU of this machine.
         progress: Called with (finished, all) rows.
 
     Raises:
-        ConfigError: The configuration is at odds with itself or the data.
+        ConfigError: The configuration is at odds with itself or the data, or there is no such
+            device.
         CacheLimitError: The caches would be too large.
         DataError: A sample cannot be read, or the caches cannot be written.
     """
     if num_workers is not None and num_workers < 1:
         raise ConfigError("num_workers", expected="1 or more", found=num_workers)
+    place = _Place.of(address, num_workers, device)
     start = perf_counter()
     config = _frozen(config)
     parts = _parts(config)
@@ -84,7 +90,7 @@ def build_features(
     workers = 0
     if not all(is_complete(folder) for folder in folders):
         check_limit(root, keys, config.data.feature_cache_limit_gb)
-        workers = _build(parts, config, keys, (address, num_workers), progress)
+        workers = _build(parts, config, keys, place, progress)
     return FeatureReport(
         folders=folders,
         rows=sum(key.rows for key in keys),
@@ -94,46 +100,84 @@ def build_features(
     )
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where features are computed.
+
+    Attributes:
+        address: Ray cluster.
+        workers: Processes, None for as many as there are devices.
+        device: `cpu`, `cuda` or `auto`, on whatever machine; a single GPU has its number.
+        here: This process computes alone, on this device; None: workers do on Ray.
+    """
+
+    address: str | None
+    workers: int | None
+    device: str
+    here: torch.device | None
+
+    @classmethod
+    def of(cls, address: str | None, workers: int | None, device: str) -> "_Place":
+        """Return the place that was asked for; see `build_features` for the errors."""
+        is_local = address in (None, "local") and not ray.is_initialized()
+        if device not in ("auto", "cuda", "cpu"):
+            if workers not in (None, 1) or not is_local:
+                raise ConfigError(
+                    f"device {device}",
+                    expected="one process on this machine",
+                    found=f"{workers or 'several'} workers",
+                    remedy="choose cuda, which is all GPUs, or leave out --num-workers, --address",
+                )
+            return cls(address, 1, device, find_device(device))
+        if device == "cuda" and (is_local or workers == 1):
+            find_device(device)
+        alone = workers == 1 or (workers is None and is_local and _has_one_device(device))
+        return cls(address, workers, device, find_device(device) if alone else None)
+
+
 def _build(
     parts: Parts,
     config: Config,
     keys: tuple[FeatureKey, ...],
-    place: tuple[str | None, int | None],
+    place: _Place,
     progress: Progress | None,
 ) -> int:
-    address, workers = place
     report_progress = _ProgressCounter(config, keys, progress)
-    if workers == 1 or (workers is None and _has_one_device(address)):
+    if place.here is not None:
         hooks = BuildHooks(progress=lambda *_: report_progress())
-        _ensure(parts, config, hooks, torch.cuda.is_available())
+        ensure_caches(parts, config, plan_features(parts, config), place.here, hooks)
         return 1
-    with start_ray(address):
-        return _build_on_ray(config, keys, workers, report_progress)
+    with start_ray(place.address):
+        return _build_on_ray(config, keys, place, report_progress)
 
 
-def _has_one_device(address: str | None) -> bool:
+def _has_one_device(device: str) -> bool:
     """Whether one process here does it all, so that Ray is not needed."""
-    if address not in (None, "local") or ray.is_initialized():
-        return False
-    few_cpus = (os.cpu_count() or 1) < 2 * THREADS
-    return torch.cuda.device_count() == 1 or (torch.cuda.device_count() == 0 and few_cpus)
+    gpus = 0 if device == "cpu" else torch.cuda.device_count()
+    return gpus == 1 or (gpus == 0 and (os.cpu_count() or 1) < 2 * THREADS)
 
 
 def _build_on_ray(
     config: Config,
     keys: tuple[FeatureKey, ...],
-    workers: int | None,
+    place: _Place,
     report_progress: "_ProgressCounter",
 ) -> int:
     have = cluster_resources()
-    gpus, cpus = int(have.get("GPU", 0)), int(have.get("CPU", 1))
-    count = workers or gpus or max(1, cpus // THREADS)
+    gpus = 0 if place.device == "cpu" else int(have.get("GPU", 0))
+    cpus = int(have.get("CPU", 1))
+    if place.device == "cuda" and not gpus:
+        raise ConfigError(
+            "device cuda", expected="a Ray cluster with GPUs", found="none", remedy="choose auto"
+        )
+    count = place.workers or gpus or max(1, cpus // THREADS)
     options: dict[str, Any] = {"max_retries": 3, "num_cpus": min(THREADS, max(1, cpus // count))}
     if gpus:
         options |= {"num_gpus": min(1.0, gpus / count), "num_cpus": 1}
     task: Any = ray.remote(**options)(_build_part)
     step = max(1, max(len(key.shards) for key in keys) // count)
-    waiting = [task.remote(config, number * step, options["num_cpus"]) for number in range(count)]
+    threads, device = options["num_cpus"], place.device if gpus else "cpu"
+    waiting = [task.remote(config, number * step, threads, device) for number in range(count)]
     while waiting:
         ready, waiting = ray.wait(waiting, num_returns=1, timeout=POLL_S)
         report_progress()
@@ -149,17 +193,14 @@ def _build_on_ray(
     return count
 
 
-def _build_part(config: Config, first: int, threads: int) -> None:
+def _build_part(config: Config, first: int, threads: int, device: str) -> None:
     """Build the caches in a Ray task, together with the other tasks."""
-    on_gpu = torch.cuda.is_available()
-    if not on_gpu:
+    found = find_device(device)
+    if found.type == "cpu":
         torch.set_num_threads(threads)
-    _ensure(_parts(config), config, BuildHooks(start=first), on_gpu)
-
-
-def _ensure(parts: Parts, config: Config, hooks: BuildHooks, on_gpu: bool) -> None:
-    device = "cuda" if on_gpu else "cpu"
-    ensure_caches(parts, config, plan_features(parts, config), device, hooks)
+    parts = _parts(config)
+    hooks = BuildHooks(start=first)
+    ensure_caches(parts, config, plan_features(parts, config), found, hooks)
 
 
 def _parts(config: Config) -> Parts:

@@ -71,7 +71,7 @@ class NearestNeighbour:
         """Return the labels of each sample's nearest training image."""
         distance = torch.cdist(_thumbnails(batch), self.thumbnails)
         itself = torch.tensor([[name == other for other in self.names] for name in batch.names])
-        nearest = distance.masked_fill(itself, torch.inf).argmin(dim=1)
+        nearest = distance.masked_fill(itself.to(distance.device), torch.inf).argmin(dim=1)
         found = self.params.map(lambda value: value[nearest])
         return found.map(lambda value: torch.nan_to_num(value))
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,8 @@ from torch.utils.data import DataLoader
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import BodyConfig
-from smil_ray.core.batch import Batch, collate
+from smil_ray.core.batch import Batch, Sample, collate
+from smil_ray.core.device import full_precision
 from smil_ray.core.params import SmilParams
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.data.splits import Splits, split_indices
@@ -21,6 +21,7 @@ from smil_ray.results.baselines import MeanPose, NearestNeighbour
 from smil_ray.results.evaluation.mesh import MeshSums
 from smil_ray.results.evaluation.record import MEAN_POSE, Evaluation
 from smil_ray.results.evaluation.uncertainty import differences, intervals, with_pose_score
+from smil_ray.training.batches.packed_batch import to_device
 from smil_ray.training.checkpoint.loading import LoadedRegressor
 from smil_ray.training.validation.mean_pose import relative_figures
 from smil_ray.training.validation.metrics import MetricSums
@@ -43,7 +44,8 @@ def evaluate(
 ) -> Evaluation:
     """Return the figures of a checkpoint and of two baselines on one split of a data set.
 
-    `loaded` may be a run or checkpoint folder.
+    `loaded` may be a run or checkpoint folder, which is opened on a GPU where there is one.
+    Everything is computed on the network's device, in full precision.
 
     The split is made as in training, from the checkpoint's own configuration, so that `test` holds
     samples that the network never saw. Baselines learn from the training split; one that needs
@@ -55,7 +57,8 @@ def evaluate(
     loaded = LoadedRegressor.open(loaded)
     indices = held_out_indices(loaded, dataset, split)
     frame = loaded.config.model.reference_frame
-    training = batches(dataset, _training_indices(loaded, dataset, split), frame, batch_size)
+    learnt = _training_indices(loaded, dataset, split)
+    training = batches(dataset, learnt, frame, batch_size, loaded.device)
     predictors: dict[str, Predictor] = {NETWORK: network(loaded)}
     left_out: dict[str, str] = {}
     for name, baseline in BASELINES.items():
@@ -63,7 +66,8 @@ def evaluate(
             predictors[name] = baseline.of(training)
         except DataError as error:
             left_out[name] = str(error)
-    sums = _measure_all(loaded, predictors, batches(dataset, indices, frame, batch_size), dataset)
+    held_out = batches(dataset, indices, frame, batch_size, loaded.device)
+    sums = _measure_all(loaded, predictors, held_out, dataset)
     metrics = {name: found.figures() for name, found in sums.items()}
     mean_pose = dict(metrics.get(MEAN_POSE, {}))
     for figures in metrics.values():
@@ -121,7 +125,7 @@ def _measure_all(
     dataset: SmilDataset,
 ) -> dict[str, _Sums]:
     """Return the summed errors of every predictor; each batch is read once."""
-    model, body = loaded.model, loaded.config.body
+    model, body = loaded.model.to(loaded.device), loaded.config.body
     sums = {
         name: _Sums(
             MetricSums(model.skeleton, dataset.input_size, body, keeps_samples=True),
@@ -138,11 +142,16 @@ def _measure_all(
 
 
 def network(loaded: LoadedRegressor) -> Predictor:
-    """Return a checkpoint's network as a function of batches, without gradients."""
+    """Return a checkpoint's network as a function of batches, without gradients.
+
+    Its predictions are on the network's device, wherever the batch is.
+    """
+    device = loaded.device
 
     def predict(batch: Batch) -> SmilParams:
-        with torch.inference_mode():
-            return loaded.regressor(batch.image, intrinsics=batch.intrinsics)
+        image = None if batch.image is None else batch.image.to(device)
+        with torch.inference_mode(), full_precision(device):
+            return loaded.regressor(image, intrinsics=batch.intrinsics.to(device))
 
     return predict
 
@@ -162,14 +171,18 @@ def measure(
 
 
 def batches(
-    dataset: SmilDataset, indices: Sequence[int] | np.ndarray, frame: str, batch_size: int
+    dataset: SmilDataset,
+    indices: Sequence[int] | np.ndarray,
+    frame: str,
+    batch_size: int,
+    device: torch.device | str = "cpu",
 ) -> DataLoader[Batch]:
-    """Return the samples at `indices`, in order, as batches in a reference frame."""
-    return DataLoader(
-        dataset.view(indices),
-        batch_size=batch_size,
-        collate_fn=partial(collate, reference_frame=frame),
-    )
+    """Return the samples at `indices`, in order, as batches in a reference frame on a device."""
+
+    def collated(samples: Sequence[Sample]) -> Batch:
+        return to_device(collate(samples, frame), device)
+
+    return DataLoader(dataset.view(indices), batch_size=batch_size, collate_fn=collated)
 
 
 def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> None:

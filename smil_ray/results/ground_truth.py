@@ -16,6 +16,7 @@ from torch import Tensor
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.core.batch import Batch, collate
+from smil_ray.core.device import find_device
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.errors import DataError
 from smil_ray.losses.objective import Objective
@@ -63,6 +64,7 @@ def check_ground_truth(
     test_3d: bool = True,
     tolerance_3d: float = 0.1,
     config: Config | None = None,
+    device: str | torch.device = "cpu",
 ) -> list[GroundTruthCheck]:
     """Return a check of each sample in `indices`.
 
@@ -73,12 +75,14 @@ def check_ground_truth(
         test_3d: Whether 3D joints must be within `tolerance_3d` for a sample to pass.
         tolerance_3d: Model units (Unreal centimetres / 10).
         config: Loss and body settings; the defaults where None.
+        device: Where to compute, see `core.device.find_device`.
 
     Raises:
+        ConfigError: There is no such device.
         DataError: A sample has no pose, so there is nothing to test, or the index is out of range.
     """
     config = config or Config()
-    model = SmilModel.open(model)
+    model = SmilModel.open(model).to(find_device(device))
     objective = Objective(model, config.loss, config.body, config.model)
     outside = [index for index in indices if not 0 <= index < len(dataset)]
     if outside:
@@ -119,6 +123,7 @@ def _check(
                 f"Sample {batch.names[0]} has no {label}",
                 remedy="the ground-truth test needs rotations and a camera in the data set",
             )
+    batch = batch.to(model.device)
     representation = objective.model_config.rotation_representation
     truth = true_params(batch, model).with_representation(representation)
     result = objective(truth, batch, epoch=0.0)
@@ -134,7 +139,12 @@ def _check(
     within = bool((error_3d[batch.keypoint_presence[0]] <= tolerance_3d).all())
     passed = loss < MAX_PARAMETER_LOSS and error_2d < MAX_ERROR_2D_PX and (within or not test_3d)
     return GroundTruthCheck(
-        batch.names[0], loss, error_2d, error_3d.numpy(), projected[0].numpy(), passed
+        batch.names[0],
+        loss,
+        error_2d,
+        error_3d.cpu().numpy(),
+        projected[0].cpu().numpy(),
+        passed,
     )
 
 

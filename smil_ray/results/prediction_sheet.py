@@ -39,7 +39,7 @@ def write_prediction_sheet(
     predict = network(loaded)
     errors: list[float] = []
     for batch in batches(dataset, indices, frame, batch_size):
-        xy = _projected(loaded, predict(batch), batch)
+        xy = _projected(loaded, predict(batch).detach(), batch)
         errors.extend(_mean_error(xy, batch))
     chosen = [indices[position] for position in best_median_worst(errors, each)]
     batch = collate(dataset.samples(chosen or indices[:each]), frame)

@@ -23,11 +23,13 @@ from smil_ray.config import (
     ModelConfig,
 )
 from smil_ray.core.batch import Batch
+from smil_ray.core.device import find_device
 from smil_ray.core.params import SmilParams
 from smil_ray.errors import ConfigError, DataError
 from smil_ray.losses.objective import Objective
 from smil_ray.models.decoder import ScaleBasis, TargetStatistics
 from smil_ray.models.kinematics import Kinematics
+from smil_ray.models.placement import place
 from smil_ray.models.regressor import Regressor, build_regressor
 from smil_ray.render.camera import Camera
 from smil_ray.render.rasterize import hard_mask, project_to_pixels
@@ -45,7 +47,7 @@ class SMILImageRegressor:
     """Predict, pose, render and score SMIL parameters of images.
 
     Args:
-        device: `cpu`, `cuda`, ...
+        device: `auto` (the first GPU, where there is one), `cpu`, `cuda` or `cuda:N`.
         data_batch: A sample's `x` dictionary or a list of them; gives the size of renderings.
         batch_size: Kept for callers; batches of any size are accepted.
         shape_family: Body model: `builtin`, a .pkl/.npz file or a `SmilModel`.
@@ -57,13 +59,13 @@ class SMILImageRegressor:
         hidden_dim: Width of the head; from the backbone where None.
 
     Raises:
-        ConfigError: A setting is unknown.
+        ConfigError: A setting is unknown, or there is no such device.
         ModelFileError: The body model cannot be read.
     """
 
     def __init__(
         self,
-        device: str = "cpu",
+        device: str | torch.device = "cpu",
         data_batch: Mapping[str, Any] | list[Mapping[str, Any]] | None = None,
         batch_size: int = 1,
         shape_family: SmilModel | str | Path = SHAPE_FAMILY,
@@ -83,34 +85,48 @@ class SMILImageRegressor:
             kinematics=Kinematics(body, BodyConfig()),
         )
         config = Config(model=model_config, body=BodyConfig(model=_name(shape_family)))
-        self._assemble(regressor, body, config, device, _render_size(data_batch))
+        place(regressor.eval(), find_device(device))
+        self._assemble(regressor, body, config, CropConfig(), _render_size(data_batch))
         self.batch_size = batch_size
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, device: str = "cpu") -> "SMILImageRegressor":
+    def from_checkpoint(
+        cls, path: str | Path, device: str | torch.device = "cpu"
+    ) -> "SMILImageRegressor":
         """Return the trained network of a run or checkpoint folder.
+
+        Args:
+            path: Run or checkpoint folder.
+            device: See the class.
 
         Raises:
             CheckpointError: The folder holds no readable checkpoint.
+            ConfigError: There is no such device.
         """
-        loaded = load_regressor(path)
+        loaded = load_regressor(path, device=device)
         self = cls.__new__(cls)
-        self._assemble(loaded.regressor, loaded.model, loaded.config, device, None)
-        self._crop = loaded.crop
+        self._assemble(loaded.regressor, loaded.model, loaded.config, loaded.crop, None)
         self.batch_size = 1
         return self
 
     def _assemble(
-        self, regressor: Regressor, body: SmilModel, config: Config, device: str, size: int | None
+        self,
+        regressor: Regressor,
+        body: SmilModel,
+        config: Config,
+        crop: CropConfig,
+        size: int | None,
     ) -> None:
-        self.device = torch.device(device)
-        self.regressor = regressor.to(self.device).eval()
+        self.regressor = regressor
+        self.device = next(regressor.parameters()).device
         self.body = body.to(self.device)
         self.config = config
         self.input_resolution = regressor.backbone.spec.input_size
         self.image_size = size or self.input_resolution
         self._objective = Objective(self.body, config.loss, config.body, config.model)
-        self._crop = CropConfig()
+        self._predictor = Predictor(
+            regressor, body.to("cpu"), config.body, crop, config.loss.ignored_joints
+        )
         self._current: SmilParams | None = None
 
     def predict_from_image(
@@ -138,13 +154,10 @@ class SMILImageRegressor:
             DataError: The image is not RGB or not in the stated range, or a box is not usable.
             ConfigError: The camera is not usable, or the network needs it and it is not given.
         """
-        config = self.config
-        predictor = Predictor(
-            self.regressor, self.body, config.body, self._crop, config.loss.ignored_joints
+        questions = questions_of(
+            self._predictor, _as_uint8(image), box, fov_deg=fov_deg, intrinsics=intrinsics
         )
-        images = _as_uint8(image)
-        questions = questions_of(predictor, images, box, fov_deg=fov_deg, intrinsics=intrinsics)
-        return predictor.ask(questions).as_dict()
+        return self._predictor.ask(questions).as_dict()
 
     def set_smil_parameters(
         self, parameters: Mapping[str, Tensor] | SmilParams, batch_idx: int = 0

@@ -49,7 +49,7 @@ def fit(
         CheckpointError: The disk is full, or `resume` does not fit.
         ConfigError: The selection metric is not one that validation gives.
     """
-    with reproducible(config.train.deterministic):
+    with reproducible(config.train.deterministic, world.device):
         torch.manual_seed(config.train.seed)
         stream = BatchStream(parts, config, world)
         run = TrainingRun(parts, config, folder, hooks or Hooks(), world, stream.counts)
@@ -62,12 +62,16 @@ def fit(
 
 
 @contextmanager
-def reproducible(deterministic: bool) -> Iterator[None]:
-    """Let torch prefer deterministic kernels while the block runs, if asked to."""
+def reproducible(deterministic: bool, device: torch.device) -> Iterator[None]:
+    """Let torch prefer deterministic kernels while the block runs, if asked to.
+
+    Otherwise a GPU tries its convolutions out and takes the fastest ones.
+    """
     before = torch.are_deterministic_algorithms_enabled()
     warn_before = torch.is_deterministic_algorithms_warn_only_enabled()
     memory: Any = torch.utils.deterministic
     fill_before = memory.fill_uninitialized_memory
+    tried_before = torch.backends.cudnn.benchmark
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
         try:
@@ -76,10 +80,13 @@ def reproducible(deterministic: bool) -> Iterator[None]:
                 torch.use_deterministic_algorithms(True, warn_only=True)
                 # Filling fresh memory costs time and is of use only to code that reads it unset.
                 memory.fill_uninitialized_memory = False
+            elif device.type == "cuda":
+                torch.backends.cudnn.benchmark = True
             yield
         finally:
             torch.use_deterministic_algorithms(before, warn_only=warn_before)
             memory.fill_uninitialized_memory = fill_before
+            torch.backends.cudnn.benchmark = tried_before
 
 
 def _drive(steps: Steps, stream: BatchStream) -> FitResult:

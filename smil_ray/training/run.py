@@ -124,7 +124,7 @@ class TrainingRun:
             self.throughput.pause()
             batch, waited = yield BatchRequest(self.state.position.epoch, "0_train", number)
             self.throughput.resume(waited)
-            group.append(batch.to(self.state.world.device))
+            group.append(batch)
         return group
 
     def _pause(self) -> bool:

@@ -9,10 +9,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from smil_ray.config import Config
 from smil_ray.errors import CheckpointError
+from smil_ray.models.placement import place
 from smil_ray.models.regressor import Regressor
+from smil_ray.models.unused import unused_parameters
 from smil_ray.training.checkpoint.files import Checkpoint
-from smil_ray.training.optim import Precision, build_ema, build_optimizer
+from smil_ray.training.optim import Precision, build_ema, build_optimizer, load_optimizer_state
 from smil_ray.training.world import World
+
+BATCH_NORM = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 
 
 @dataclass
@@ -47,7 +51,8 @@ class TrainingState:
     """Network, running mean, optimiser, precision and position of one process."""
 
     def __init__(self, regressor: Regressor, config: Config, world: World) -> None:
-        self.regressor = regressor.to(world.device)
+        place(regressor, world.device)
+        self.regressor = regressor
         self.world = world
         self.ema = build_ema(self.regressor, config.optim.ema_decay)
         self.optimizer = build_optimizer(self.regressor, config.optim)
@@ -72,13 +77,20 @@ class TrainingState:
         changed = self.regressor.set_epoch(epoch)
         self.regressor.train()
         if self.world.size > 1 and (changed or self._wrapped is None):
-            on_gpu = self.world.device.type == "cuda"
-            # Heads leave parts of some backbones unused (a classifier's last norm).
-            self._wrapped = DistributedDataParallel(
-                self.regressor,
-                device_ids=[self.world.device] if on_gpu else None,
-                find_unused_parameters=True,
-            )
+            self._wrapped = self._distributed()
+
+    def _distributed(self) -> DistributedDataParallel:
+        """Wrap the network as it is trained now."""
+        on_gpu = self.world.device.type == "cuda"
+        moving = (isinstance(m, BATCH_NORM) and m.training for m in self.regressor.modules())
+        return DistributedDataParallel(
+            self.regressor,
+            device_ids=[self.world.device] if on_gpu else None,
+            # Nothing else in the buffers changes.
+            broadcast_buffers=any(moving),
+            # Otherwise the search through the graph in every step is for nothing.
+            find_unused_parameters=bool(unused_parameters(self.regressor)),
+        )
 
     def weights(self) -> dict[str, Tensor]:
         """Return the weights to predict with."""
@@ -109,11 +121,7 @@ class TrainingState:
             if self.ema is not None:
                 self.ema.module.load_state_dict(checkpoint.weights)
                 self.ema.n_averaged.fill_(state["trained"]["n"])
-            decays = [group["weight_decay"] for group in self.optimizer.param_groups]
-            self.optimizer.load_state_dict(state["optimizer"])
-            # The configuration holds also where the checkpoint's run had another one.
-            for group, decay in zip(self.optimizer.param_groups, decays, strict=True):
-                group["weight_decay"] = decay
+            load_optimizer_state(self.optimizer, state["optimizer"])
             self.precision.load_state_dict(state["precision"])
             self.position = Position(**state["position"])
         except (KeyError, RuntimeError, ValueError, TypeError) as error:

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from smil_ray.config import Config
 from smil_ray.core.batch import Batch
 from smil_ray.core.params import SmilParams
+from smil_ray.data.augment_batch import with_changed_pictures
 from smil_ray.errors import SmilRayError
 from smil_ray.losses.objective import Objective
 from smil_ray.training.batches.prompts import draw_prompts
@@ -62,6 +63,7 @@ class Stepper:
         step = state.position.step + 1
         _seed(step_seed(self._config.train.seed, step, state.world.rank), state.world.device)
         set_learning_rate(state.optimizer, learning_rate)
+        batches = [with_changed_pictures(batch) for batch in batches]
         summed: dict[str, Tensor] = {}
         for number, batch in enumerate(batches):
             losses = self._backward(batch, epoch, len(batches), last=number == len(batches) - 1)
@@ -112,7 +114,7 @@ class Stepper:
         return found
 
     def _check(self, record: StepRecord, figures: dict[str, float]) -> None:
-        scaled = self._config.optim.precision == "fp16"
+        scaled = self._state.precision.name == "fp16"
         bad = [
             name
             for name, value in figures.items()

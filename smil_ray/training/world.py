@@ -5,17 +5,27 @@ from dataclasses import dataclass
 import torch
 import torch.distributed
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class World:
-    """Rank and number of processes; with one process nothing is communicated."""
+    """Rank and number of processes; with one process nothing is communicated.
+
+    Attributes:
+        rank: Number of this process.
+        size: Number of processes.
+        device: Where this process computes.
+        host: Processes of `any` on the CPU, so that a GPU is not waited for at every step; None:
+            the group that adds up gradients.
+    """
 
     rank: int = 0
     size: int = 1
     device: torch.device = CPU
+    host: ProcessGroup | None = None
 
     @property
     def is_first(self) -> bool:
@@ -31,8 +41,9 @@ class World:
         """Return for each flag whether it is true in any process."""
         if self.size == 1:
             return flags
-        votes = torch.tensor([float(flag) for flag in flags], device=self.device)
-        torch.distributed.all_reduce(votes, op=torch.distributed.ReduceOp.MAX)
+        device = self.device if self.host is None else CPU
+        votes = torch.tensor([float(flag) for flag in flags], device=device)
+        torch.distributed.all_reduce(votes, torch.distributed.ReduceOp.MAX, self.host)
         return tuple(vote > 0 for vote in votes.tolist())
 
     def barrier(self) -> None:

@@ -46,6 +46,14 @@ def place(tmp_path: Path, insect_file: Path, insect_run: Path) -> Place:
 
 
 CASES = {
+    "evaluate {trained} --device cuda:99": "choose cpu or auto",
+    "evaluate {trained} --device warp": "expected auto, cpu, cuda or cuda:N; found 'warp'",
+    "predict {trained} {photo} --out {new} --device cuda:99": "choose cpu or auto",
+    "check-ground-truth --data {data} --device cuda:99": "choose cpu or auto",
+    "check-ground-truth --data {data} --device mps": "expected auto, cpu, cuda or cuda:N",
+    "cache build --data {data} --device cuda:99": "choose cpu or auto",
+    "cache build --data {data} --device gpu": "expected auto, cpu, cuda or cuda:N; found 'gpu'",
+    "cache build --data {data} --device cuda:0 --num-workers 2": "choose cuda, which is all GPUs",
     "preprocess {umlauts} {new} --crops-per-sample 2": "--crop bbox",
     "preprocess {umlauts} {new} --crop bbox --crop-margin 0.5 0.2": "the first is the smaller",
     "preprocess {umlauts} {new} --crop bbox --crop-margin -1 0.2": "greater than or equal to 0",

@@ -3,6 +3,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.cli.main import main
@@ -12,8 +13,11 @@ from smil_ray.data.hdf5.merge import write_shard
 from smil_ray.data.hdf5.schema import StoreInfo
 from smil_ray.data.hdf5.table import encode_samples
 from smil_ray.errors import ConfigError
+from smil_ray.orchestration import features
 from smil_ray.orchestration.features import build_features
 from smil_ray.orchestration.train.job import TrainOptions, run_training
+from smil_ray.training.batches.features import ensure_caches
+from smil_ray.training.parts import CachedFeatures
 from tests.memory_data import SIZE, make_samples, open_memory_data, tiny_config
 
 BACKBONE = {"name": "test_vit", "input_size": SIZE, "freeze": True}
@@ -111,3 +115,21 @@ def test_workers_on_ray_build_one_cache(data: Path, tmp_path: Path) -> None:
     assert report.workers == 2
     assert told[-1] == (24, 24)
     assert is_complete(report.folders[0])
+
+
+def test_cache_is_built_on_the_device_that_is_named(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[str] = []
+
+    def spy(*arguments: object) -> CachedFeatures:
+        places.append(str(arguments[3]))
+        return ensure_caches(*arguments)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(features, "ensure_caches", spy)
+    config = tiny_config(**settings(data, tmp_path))
+    assert build_features(config, device="cpu", num_workers=1).workers == 1
+    assert places == ["cpu"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="device cuda; expected a GPU"):
+        build_features(config, device="cuda")

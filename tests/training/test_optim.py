@@ -1,9 +1,18 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from smil_ray.errors import ConfigError
-from smil_ray.training.optim import Precision, build_ema, set_learning_rate
+from smil_ray.models.placement import with_channels_last
+from smil_ray.training.optim import (
+    Precision,
+    build_ema,
+    chosen_precision,
+    load_optimizer_state,
+    set_learning_rate,
+)
 
 
 def test_learning_rate_is_multiplied_by_the_groups_factor() -> None:
@@ -52,3 +61,53 @@ def test_precision_clips_and_returns_the_norm_before() -> None:
 def test_precision_bf16_casts_matrix_products() -> None:
     with Precision("bf16", torch.device("cpu")).autocast():
         assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "capability", "chosen"),
+    [
+        ("auto", "cpu", None, "fp32"),
+        ("auto", "cuda:0", (7, 5), "fp32"),
+        ("auto", "cuda:0", (8, 0), "bf16"),
+        ("fp32", "cuda:0", (9, 0), "fp32"),
+        ("bf16", "cpu", None, "bf16"),
+    ],
+)
+def test_precision_is_bf16_where_a_gpu_has_it(
+    name: str, device: str, capability: Any, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert chosen_precision(name, torch.device(device)) == chosen
+
+
+def test_precision_auto_on_a_cpu_casts_nothing() -> None:
+    precision = Precision("auto", torch.device("cpu"))
+    with precision.autocast():
+        assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.float32
+    assert precision.name == "fp32"
+
+
+@pytest.mark.parametrize("from_gpu", [True, False])
+def test_optimizer_state_of_another_layout_gives_the_same_step(from_gpu: bool) -> None:
+    """Channels last is how a GPU's weights lie; the fused kernel pairs numbers by place."""
+
+    def stepped(layouts: tuple[bool, bool]) -> torch.Tensor:
+        """Take a step after a state whose layout is the first, with weights of the second."""
+        torch.manual_seed(0)
+        saved, network = nn.Conv2d(4, 6, 3), nn.Conv2d(4, 6, 3)
+        for each, last in zip((saved, network), layouts, strict=True):
+            if last:
+                with_channels_last(each)
+        optimizers = [
+            torch.optim.AdamW(each.parameters(), lr=0.1, fused=True) for each in (saved, network)
+        ]
+        pictures = torch.randn(2, 4, 8, 8)
+        saved(pictures).square().mean().backward()
+        optimizers[0].step()
+        load_optimizer_state(optimizers[1], optimizers[0].state_dict())
+        network(pictures).square().mean().backward()
+        optimizers[1].step()
+        return network.weight.detach().contiguous()
+
+    expected = stepped((False, False))
+    torch.testing.assert_close(stepped((from_gpu, not from_gpu)), expected, atol=1e-5, rtol=1e-4)

@@ -8,10 +8,12 @@ import pytest
 import torch
 import torch.distributed
 from torch.multiprocessing.spawn import spawn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
+from smil_ray.training import state
 from smil_ray.training.assemble import assemble
 from smil_ray.training.checkpoint.files import load_checkpoint
 from smil_ray.training.loop import fit
@@ -22,14 +24,28 @@ from tests.memory_data import open_memory_data, tiny_config
 pytestmark = pytest.mark.slow
 
 
-def train(rank: int, size: int, folder: str, config: Config) -> None:
-    """Train as one of `size` processes and save weights and gradients of the first step."""
+def train(rank: int, size: int, folder: str, config: Config, extra: bool = False) -> None:
+    """Train as one of `size` processes and save weights and gradients of the first step.
+
+    With `extra` the head has a layer that it does not use.
+    """
     torch.set_num_threads(1)
+    host = None
+    wrapped: list[tuple[bool, bool]] = []
     if size > 1:
         store = f"file://{folder}/rendezvous"
         torch.distributed.init_process_group("gloo", store, rank=rank, world_size=size)
+        host = torch.distributed.new_group(backend="gloo")
+
+    def wrap(*args: Any, **settings: Any) -> DistributedDataParallel:
+        wrapped.append((settings["find_unused_parameters"], settings["broadcast_buffers"]))
+        return DistributedDataParallel(*args, **settings)
+
+    state.DistributedDataParallel = wrap  # pyright: ignore[reportAttributeAccessIssue]
     model = SmilModel.builtin()
     parts = assemble(config, open_memory_data(config, model), model)
+    if extra:
+        parts.regressor.head.left_over = torch.nn.Linear(2, 2)
     gradients: list[dict[str, torch.Tensor]] = []
 
     def remember(optimizer: Any, *_: object) -> None:
@@ -38,20 +54,23 @@ def train(rank: int, size: int, folder: str, config: Config) -> None:
             gradients.append({k: p.grad.clone() for k, p in named if p.grad is not None})
 
     handle = register_optimizer_step_pre_hook(remember)
-    fit(parts, config, folder=Path(folder), hooks=Hooks(), world=World(rank, size))
+    fit(parts, config, folder=Path(folder), hooks=Hooks(), world=World(rank, size, host=host))
     handle.remove()
     weights = dict(parts.regressor.state_dict())
-    torch.save({"weights": weights, "gradients": gradients[0]}, Path(folder) / f"{rank}.pt")
+    found = {"weights": weights, "gradients": gradients[0], "wrapped": wrapped}
+    torch.save(found, Path(folder) / f"{rank}.pt")
     if size > 1:
         torch.distributed.destroy_process_group()
 
 
-def results(folder: Path, size: int, config: Config) -> list[dict[str, Any]]:
+def results(
+    folder: Path, size: int, config: Config, *, extra: bool = False
+) -> list[dict[str, Any]]:
     folder.mkdir()
     if size == 1:
         train(0, 1, str(folder), config)
     else:
-        spawn(train, (size, str(folder), config), nprocs=size)
+        spawn(train, (size, str(folder), config, extra), nprocs=size)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(size)]
 
 
@@ -98,3 +117,26 @@ def test_two_processes_validate_like_one(tmp_path: Path) -> None:
     ]
     for name in (key for key in found[0] if key.startswith("val/") and "loss" not in key):
         assert found[1][name] == pytest.approx(found[0][name], rel=1e-4, abs=1e-6), name
+
+
+@pytest.mark.parametrize(
+    ("freeze", "extra", "wrapped"),
+    [
+        # Wrapped anew when the last block thaws, whose batch statistics then move.
+        ({"unfreeze_at_epoch": 1, "last_blocks": 1}, False, [(False, False), (False, True)]),
+        (False, True, [(True, True)]),
+    ],
+)
+def test_graphs_are_searched_only_for_networks_with_unused_parameters(
+    tmp_path: Path, freeze: Any, extra: bool, wrapped: list[tuple[bool, bool]]
+) -> None:
+    config = tiny_config(
+        data={"batch_size": 2},
+        model={"backbone": {"name": "test_resnet", "freeze": freeze}},
+        train={"epochs": 2},
+    )
+    first, second = results(tmp_path / "two", 2, config, extra=extra)
+    assert first["wrapped"] == second["wrapped"] == wrapped
+    for name, weight in first["weights"].items():
+        if "running" not in name:  # Batch statistics are the first process's from the next step.
+            torch.testing.assert_close(second["weights"][name], weight, atol=0, rtol=0, msg=name)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from smil_ray.core.device import exact
 from smil_ray.models.heads._positions import grid_coordinates
 
 _FREQUENCIES = 6
@@ -46,8 +47,9 @@ def look_under(
     """
     heat = logits.flatten(2).softmax(dim=-1)
     maps = heat.unflatten(2, tuple(logits.shape[-2:]))
-    xy = heat @ cells
-    square = heat @ cells.square().sum(dim=-1, keepdim=True)
+    with exact(heat.device):
+        xy = heat @ cells
+        square = heat @ cells.square().sum(dim=-1, keepdim=True)
     variance = square - xy.square().sum(dim=-1, keepdim=True)
     features = torch.cat([_mean_under(maps, level) for level in levels], dim=2)
     return Look(features, xy, variance.clamp_min(1e-8).sqrt())

@@ -5,13 +5,11 @@ Daniilidis 2023, "ReFit: Recurrent Fitting Network"), steps learnt from the grad
 et al. 2020, "Human Body Model Fitting by Learned Gradient Descent").
 """
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from smil_ray.core.device import exact
 from smil_ray.core.params import HeadLayout
 from smil_ray.models.heads._look import Look
 from smil_ray.models.heads._outputs import TokenOutputs
@@ -41,17 +39,13 @@ class Refinement(nn.Module):
         estimator: Estimator,
     ) -> tuple[Float[Tensor, "batch tokens width"], Float[Tensor, "batch total"]]:
         """Return the tokens (the whole animal's first) and the raw outputs, corrected."""
-        with torch.no_grad(), _in_float32(raw):
+        with torch.no_grad(), exact(raw.device):
             compared = compare(look, estimator(raw))
         joints = tokens[:, 1:] + self.compared(compared)
         tokens = self.layer(torch.cat([tokens[:, :1], joints], dim=1))
         normed = self.norm(tokens).float()
-        return tokens, raw + self.outputs(normed[:, 0], normed[:, 1:])
-
-
-def _in_float32(raw: Tensor) -> AbstractContextManager[Any]:
-    """Return the context without mixed precision; the meta device knows none."""
-    return nullcontext() if raw.is_meta else torch.autocast(raw.device.type, enabled=False)
+        with exact(normed.device):
+            return tokens, raw + self.outputs(normed[:, 0], normed[:, 1:])
 
 
 def compare(look: Look, joints: EstimatedJoints) -> Float[Tensor, "batch n_joints 17"]:

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from smil_ray.config import HeadConfig
+from smil_ray.core.device import exact
 from smil_ray.core.params import HeadLayout
 from smil_ray.errors import ConfigError
 from smil_ray.models.features import BackboneSpec, Features
@@ -102,13 +103,15 @@ class JointTokensHead(nn.Module):
         for layer in self.layers:
             tokens = layer(tokens)
         normed = self.norm(tokens).float()
-        raw = initial + self.outputs(normed[:, 0], normed[:, 1:], look.xy[:, 0])
+        with exact(normed.device):
+            raw = initial + self.outputs(normed[:, 0], normed[:, 1:], look.xy[:, 0])
+            # What a joint's error is must not change what the joint is.
+            scale = self.scale(normed[:, 1:].detach())[..., 0]
+        scale = scale.clamp(*map(math.log, _SCALE_RANGE))
         for refinement in self.refinements:
             if estimator is None:
                 raise ValueError("JointTokensHead: refinements need an estimator")
             tokens, raw = refinement(tokens, raw, look, estimator)
-        # What a joint's error is must not change what the joint is.
-        scale = self.scale(normed[:, 1:].detach())[..., 0].clamp(*map(math.log, _SCALE_RANGE))
         return HeadOutput(raw, KeypointMaps(logits, own.xy, scale.exp()))
 
     def _told(

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from smil_ray.config import HeadConfig
+from smil_ray.core.device import exact
 from smil_ray.core.params import HeadLayout
 from smil_ray.models.features import BackboneSpec, Features
 from smil_ray.models.heads._positions import grid_coordinates
@@ -35,7 +36,8 @@ class SpatialSummary(nn.Module):
     def forward(self, tokens: Float[Tensor, "batch tokens d"]) -> Float[Tensor, "batch width"]:
         """Return (x, y) in [-1, 1], right and down, for every learnt map."""
         attention = self.score(self.norm(tokens)).float().softmax(dim=1)
-        return torch.einsum("btm,tc->bmc", attention, self.positions).flatten(1)
+        with exact(attention.device):
+            return torch.einsum("btm,tc->bmc", attention, self.positions).flatten(1)
 
 
 class MlpHead(nn.Module):
@@ -63,7 +65,9 @@ class MlpHead(nn.Module):
     ) -> HeadOutput:
         """Return the initial estimate plus what the network adds to it."""
         seen = torch.cat([self.norm(features.pooled), self.summary(features.tokens)], dim=1)
-        return HeadOutput(initial + self.output(self.layers(seen)).float())
+        hidden = self.layers(seen).float()
+        with exact(hidden.device):
+            return HeadOutput(initial + self.output(hidden))
 
 
 def _hidden_layer(inputs: int, outputs: int, dropout: float) -> tuple[nn.Module, ...]:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from smil_ray.config import HeadConfig
+from smil_ray.core.device import exact
 from smil_ray.core.params import HeadLayout
 from smil_ray.errors import ConfigError
 from smil_ray.models.features import BackboneSpec, Features
@@ -89,7 +90,9 @@ class TransformerHead(nn.Module):
         queries = queries + self.feedback(estimate)[:, None]
         for layer, memory in zip(self._decoder_layers(), memories, strict=True):
             queries = layer(queries, memory)
-        return self.output(self.output_norm(queries).flatten(1)).float()
+        found = self.output_norm(queries).flatten(1).float()
+        with exact(found.device):
+            return self.output(found)
 
     def _decoder_layers(self) -> list["DecoderLayer"]:
         return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]

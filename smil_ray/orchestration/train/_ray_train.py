@@ -13,6 +13,8 @@ from typing import Any
 import ray.exceptions
 import ray.train
 import ray.train.torch
+import torch
+import torch.distributed
 
 from smil_ray.config import Config
 from smil_ray.errors import ConfigError, SmilRayError
@@ -78,11 +80,11 @@ def _train_loop(settings: dict[str, Any]) -> dict[str, Any]:
     if (job.run / ERROR_FILE).exists():
         return {}
     context = ray.train.get_context()
-    world = World(
-        rank=context.get_world_rank(),
-        size=context.get_world_size(),
-        device=ray.train.torch.get_device(),
-    )
+    size, device = context.get_world_size(), ray.train.torch.get_device()
+    host = None
+    if size > 1 and device.type == "cuda":
+        host = torch.distributed.new_group(backend="gloo")
+    world = World(context.get_world_rank(), size, device, host)
     if world.is_first:
         record_node(RunDir.open(job.run))
     try:

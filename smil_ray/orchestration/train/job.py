@@ -11,10 +11,11 @@ import torch
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.config.reading import flatten, to_yaml
+from smil_ray.core.device import find_device
 from smil_ray.errors import CheckpointError, ConfigError
 from smil_ray.orchestration.train._stopping import stop_requested
 from smil_ray.orchestration.train._terminal import progress_line
-from smil_ray.orchestration.train.resume import differences
+from smil_ray.orchestration.train.resume import as_begun, differences
 from smil_ray.orchestration.train.worker import (
     STOP_FILE,
     OpenData,
@@ -157,6 +158,7 @@ def _old_run(config: Config | None, resume: str | Path) -> tuple[RunDir, Config]
     (run.path / STOP_FILE).unlink(missing_ok=True)
     if config is None:
         return run, stored
+    config = as_begun(stored, config)
     refused = differences(stored, config)
     if refused:
         key = refused[0]
@@ -186,7 +188,7 @@ def _train_inline(
     )
     if use_gpu and not torch.cuda.is_available():
         raise ConfigError("run.use_gpu: yes", found="no CUDA device", remedy="set it to auto")
-    world = World(device=torch.device("cuda" if use_gpu else "cpu"))
+    world = World(device=find_device("cuda" if use_gpu else "cpu"))
     with stop_requested() as stop:
         return train_in_this_process(
             job,

@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from smil_ray.config import Config
+from smil_ray.core.device import find_device
 from smil_ray.errors import ConfigError, SmilRayError
 from smil_ray.orchestration.train.recorder import Recorder, check_same_data, record_start
-from smil_ray.orchestration.train.worker import OpenData, compute_threads
+from smil_ray.orchestration.train.worker import OpenData, compute_threads, fix_workspaces
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.assemble import assemble, assemble_beside, open_data
 from smil_ray.training.batches.features import with_cached_features
@@ -71,10 +70,8 @@ def train_pack(
             expected="runs that differ in head, loss, optimiser or epochs only",
             remedy="train them apart",
         )
-    device = torch.device("cpu")
-    if config.run.use_gpu != "no" and torch.cuda.is_available():
-        device = torch.device("cuda")
-    world = World(device=device)
+    world = World(device=find_device("cpu" if config.run.use_gpu == "no" else "auto"))
+    fix_workspaces(config, world)
     with contextlib.ExitStack() as held:
         held.enter_context(compute_threads(config, world))
         for run in runs:

@@ -21,6 +21,7 @@ from smil_ray.training.checkpoint.inputs import (
     keep_parent,
     keep_prior,
 )
+from smil_ray.training.optim import chosen_precision
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import Hooks, Predictions, Progress
 
@@ -134,6 +135,7 @@ def record_start(
                 "backbone_latency_ms": latency.backbone_ms,
             },
             "device": str(parts.model.device),
+            "precision": chosen_precision(run.load_config().optim.precision, parts.model.device),
             "features": parts.feature_note,
             "mean_pose": parts.mean_pose,
             **({"sources": _source_facts(parts)} if parts.sources else {}),

@@ -59,6 +59,14 @@ def _settings(config: Config) -> dict[str, Any]:
     return flat
 
 
+def as_begun(stored: Config, config: Config) -> Config:
+    """Return `config` with what it leaves to the machine (`auto`) as the run was begun with."""
+    if config.optim.precision != "auto":
+        return config
+    optim = config.optim.model_copy(update={"precision": stored.optim.precision})
+    return config.model_copy(update={"optim": optim})
+
+
 def choose_start(
     config: Config, *, fresh: bool = False, kind: str = "train", wait_s: float = LOCK_WAIT_S
 ) -> Start:
@@ -114,7 +122,7 @@ def _difference(run: RunDir, config: Config) -> str | None:
         return "kind of configuration"
     if stored.data.paths != config.data.paths:
         return "data.path"
-    return next(iter(differences(stored, config)), None)
+    return next(iter(differences(stored, as_begun(stored, config))), None)
 
 
 def _is_freed(run: RunDir, wait_s: float) -> bool:

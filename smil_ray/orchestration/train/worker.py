@@ -5,6 +5,7 @@ if it is the first process it alone writes the run folder.
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ def train_in_this_process(
         stop: Asked before each step whether to end with a checkpoint.
     """
     run, config = RunDir.open(job.run), job.config
+    fix_workspaces(config, world)
     with compute_threads(config, world), _sole_writer(run, world):
         resume = load_newest(run.checkpoints)
         model = job.model or open_body_model(config, run.path)
@@ -138,6 +140,15 @@ class _StopFile:
 def _sole_writer(run: RunDir, world: World) -> Iterator[None]:
     with run.lock() if world.is_first else contextlib.nullcontext():
         yield
+
+
+def fix_workspaces(config: Config, world: World) -> None:
+    """Let cuBLAS add up in the same order each time, where `train.deterministic` asks for it.
+
+    PyTorch looks at this before its first product on a GPU, and would warn later.
+    """
+    if config.train.deterministic and world.device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 @contextlib.contextmanager

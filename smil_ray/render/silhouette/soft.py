@@ -8,6 +8,7 @@ To add a backend: write a function with the arguments of `silhouette_reference` 
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int
@@ -41,13 +42,15 @@ def soft_silhouette(
 
     Raises:
         ConfigError: `backend` is unknown or cannot be loaded, or sigma is not positive.
-        ValueError: A face names a vertex that is not there, or the picture has no size.
+        ValueError: The picture has no size, or a face names a vertex that is not there; the
+            latter on the CPU, since looking into a GPU's memory would stop it.
     """
     if not sigma > 0:
         raise ConfigError("silhouette sigma", expected="a positive number", found=sigma)
     if height < 1 or width < 1:
         raise ValueError(f"silhouette: picture of {height} x {width} pixels")
-    if faces.numel() and not (int(faces.min()) >= 0 and int(faces.max()) < xy.shape[1]):
+    on_cpu = faces.device.type == "cpu"
+    if on_cpu and faces.numel() and not (int(faces.min()) >= 0 and int(faces.max()) < xy.shape[1]):
         raise ValueError(f"silhouette: faces name vertices outside 0..{xy.shape[1] - 1}")
     render = _choose(backend, xy.device)
     return render(xy, depth, faces, height, width, sigma)
@@ -83,6 +86,7 @@ def _pytorch3d() -> Callable[..., Tensor]:
     return silhouette_pytorch3d
 
 
+@lru_cache(maxsize=1)  # A failed import is tried anew each time.
 def _pytorch3d_or_reference() -> Callable[..., Tensor]:
     try:
         return _pytorch3d()

@@ -78,17 +78,18 @@ class MeshSums:
     def _add_silhouettes(
         self, vertices: Float[Tensor, "batch n_verts 3"], params: SmilParams, batch: Batch
     ) -> None:
-        known = batch.presence["mask"]
+        known = batch.presence["mask"].cpu()
         found = torch.zeros(batch.size, dtype=torch.float64)
         if batch.mask is not None:
-            intrinsics = batch.intrinsics.nan_to_num(nan=0.5)
-            xy, depth = Camera.from_params(params, intrinsics).project(vertices)
+            camera = Camera.from_params(params, batch.intrinsics.nan_to_num(nan=0.5))
+            xy, depth = (values.double().cpu() for values in camera.project(vertices))
+            masks = batch.mask.cpu()
             faces = self._model.faces.cpu().numpy()
             height, width = batch.mask.shape[-2:]
             size = torch.tensor([width, height], dtype=torch.float64)
             for i in known.nonzero()[:, 0].tolist():
-                true = batch.mask[i, 0].cpu().numpy() >= HALF_COVERED
-                pixels = (xy[i].double().cpu() * size).numpy()
-                body = hard_mask(pixels, depth[i].double().cpu().numpy(), faces, height, width)
+                true = masks[i, 0].numpy() >= HALF_COVERED
+                pixels = (xy[i] * size).numpy()
+                body = hard_mask(pixels, depth[i].numpy(), faces, height, width)
                 found[i] = float((body & true).sum()) / max(1.0, float((body | true).sum()))
-        self._tally.add("iou", found, known.cpu())
+        self._tally.add("iou", found, known)

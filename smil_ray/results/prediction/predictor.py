@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 
 from smil_ray.body.smil_model import PosedBody, SmilModel
 from smil_ray.config import BodyConfig, CropConfig
+from smil_ray.core.device import full_precision
 from smil_ray.core.frames import change_frame
 from smil_ray.core.params import SmilParams
 from smil_ray.data.crop import animal_box, mean_window
@@ -101,7 +102,7 @@ class Predictor:
 
     Args:
         regressor: In evaluation mode, on any device.
-        model: The body model that its parameters refer to.
+        model: The body model that its parameters refer to, on the CPU.
         body: How bodies are posed.
         crop: Of its training data; gives the room around boxes.
         ignored_joints: Joints that it was not trained on and that no box is drawn around.
@@ -158,9 +159,9 @@ class Predictor:
         intrinsics = np.stack([q.window.intrinsics_of_px(q.camera_px) for q in questions])
         device = next(self.regressor.parameters()).device
         # Not inference mode: its results cannot be optimised any further.
-        with torch.no_grad():
+        with torch.no_grad(), full_precision(device):
             params = self.regressor(
-                torch.from_numpy(images).permute(0, 3, 1, 2).to(device),
+                torch.from_numpy(images).to(device).permute(0, 3, 1, 2),
                 intrinsics=torch.from_numpy(intrinsics).float().to(device),
             )
         return _for_whole_pictures(params, questions)

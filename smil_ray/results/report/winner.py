@@ -67,8 +67,10 @@ def measure_samples(run: Path, *, limit: int = MOST_SAMPLES) -> SampleErrors:
     sums = MetricSums(
         loaded.model.skeleton, loaded.input_size, loaded.config.body, keeps_samples=True
     )
-    for batch in batches(dataset, indices, loaded.config.model.reference_frame, BATCH):
-        sums.add(predict(batch), batch, loaded.model)
+    model = loaded.model.to(loaded.device)
+    frame = loaded.config.model.reference_frame
+    for batch in batches(dataset, indices, frame, BATCH, loaded.device):
+        sums.add(predict(batch), batch, model)
     figures = with_pose_score(sums.per_sample(), _mean_pose(run, loaded, dataset))
     names, groups = dataset.names, dataset.groups
     source = _source(loaded)
@@ -113,7 +115,7 @@ def open_run(run: Path) -> tuple[LoadedRegressor, SmilDataset]:
         ConfigError: The run does not name its data.
         DataError: Its data are gone.
     """
-    loaded = load_regressor(run).on_source()
+    loaded = load_regressor(run, device="auto").on_source()
     if loaded.config.data.path is None:
         raise ConfigError(f"Run {run} does not name its data", remedy="give it as data.path")
     dataset = SmilDataset.from_path(

@@ -120,7 +120,7 @@ def joint_errors(
     frame, body = loaded.config.model.reference_frame, loaded.config.body
     pieces = []
     for batch in batches(dataset, chosen, frame, BATCH):
-        pieces.append(errors_of(predict(batch), batch, loaded.model, body))
+        pieces.append(errors_of(predict(batch).detach(), batch, loaded.model, body))
     spreads = [piece.spread for piece in pieces if piece.spread is not None]
     return JointErrors(
         np.concatenate([piece.in_2d for piece in pieces]),

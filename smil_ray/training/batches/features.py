@@ -16,6 +16,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from smil_ray.config import Config, DataConfig
+from smil_ray.core.device import full_precision
 from smil_ray.data.augment import Augmenter
 from smil_ray.data.features.build import MANIFEST, BuildHooks, build
 from smil_ray.data.features.cache import FeatureCache, MixedCache
@@ -31,6 +32,7 @@ from smil_ray.data.features.shard import ShardMaker
 from smil_ray.data.mixed import MixedData, SourceData
 from smil_ray.errors import CheckpointError
 from smil_ray.models.backbones import Backbone
+from smil_ray.models.placement import place
 from smil_ray.training.checkpoint.files import Checkpoint
 from smil_ray.training.parts import CachedFeatures, Parts
 
@@ -231,11 +233,14 @@ def _ensure(
     hooks: BuildHooks | None,
 ) -> FeatureCache:
     folder = cache_root(config.data.feature_cache_dir) / key.folder_name
-    backbone = parts.regressor.backbone.to(device)
+    backbone, device = parts.regressor.backbone, torch.device(device)
+    place(backbone, device)
 
     @torch.no_grad()
     def encode(pictures: UInt8[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch width"]:
-        return backbone(pictures.to(device)).packed().float().cpu()
+        # The same cache serves every device.
+        with full_precision(device):
+            return backbone(pictures.to(device)).packed().float().cpu()
 
     augmenter = None
     if key.augmentation != NO_AUGMENTATION:

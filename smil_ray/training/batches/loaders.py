@@ -38,8 +38,12 @@ def train_loader(parts: Parts, config: Config, world: World) -> tuple[Batches, E
         follow = view.set_epoch
     else:
         view = parts.data.view(parts.splits.train)
-        augmenters = _augmenters(parts, config)
-        if isinstance(order, WeightedOrder):
+        # A GPU changes pictures itself (`Stepper`), a CPU where they are read; samples of several
+        # sources, which differ in what is changed, are changed where they are read as well.
+        is_drawn = isinstance(order, WeightedOrder)
+        pictures = is_drawn or world.device.type != "cuda"
+        augmenters = _augmenters(parts, config, pictures=pictures)
+        if is_drawn:
             view = DrawnView(view, augmenters)
         elif augmenters:
             view = AugmentedView(view, augmenters[""])
@@ -58,11 +62,13 @@ def _order(parts: Parts, config: Config) -> EpochOrder:
     return WeightedOrder(names, sizes, weights, settings.samples_per_epoch or count, seed)
 
 
-def _augmenters(parts: Parts, config: Config) -> dict[str, Augmenter]:
+def _augmenters(parts: Parts, config: Config, *, pictures: bool) -> dict[str, Augmenter]:
     """Return the random changes of each source that has some; "" stands for the only one."""
     each = config.data.each() or {"": config.data}
     return {
-        name: Augmenter(settings.augment, parts.model.skeleton, config.train.seed)
+        name: Augmenter(
+            settings.augment, parts.model.skeleton, config.train.seed, pictures=pictures
+        )
         for name, settings in each.items()
         if settings.augment.enabled
     }

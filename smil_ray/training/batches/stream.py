@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from smil_ray.config import Config
 from smil_ray.core.batch import Batch
 from smil_ray.training.batches.loaders import train_loader, val_loader
+from smil_ray.training.batches.packed_batch import to_device
 from smil_ray.training.parts import Parts
 from smil_ray.training.world import World
 
@@ -45,15 +46,18 @@ class BatchCounts(NamedTuple):
 class BatchStream:
     """Reads batches in the order in which they are asked for, one ahead of the run in a thread.
 
+    They are on the run's device, or on their way there.
+
     Args:
         parts: The data and its splits.
         config: Of these the settings of data, seed and reference frame count.
-        world: The processes of the run.
+        world: The processes of the run and this one's device.
     """
 
     def __init__(self, parts: Parts, config: Config, world: World) -> None:
         self._train, self._sampler = train_loader(parts, config, world)
         self._val = val_loader(parts, config, world)
+        self._device = world.device
         self._open: dict[str, Iterator[Batch]] = {}
         self._ahead: dict[str, tuple[BatchRequest, Future[Batch | None]]] = {}
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="batches")
@@ -87,7 +91,11 @@ class BatchStream:
         return BatchReply(batch, time.perf_counter() - began)
 
     def _read(self, split: str) -> "Future[Batch | None]":
-        return self._reader.submit(next, self._open[split], None)
+        return self._reader.submit(self._next, self._open[split])
+
+    def _next(self, batches: Iterator[Batch]) -> Batch | None:
+        batch = next(batches, None)
+        return None if batch is None else to_device(batch, self._device)
 
     def _start(self, request: BatchRequest) -> None:
         if request.split == "0_train":

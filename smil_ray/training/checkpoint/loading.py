@@ -9,9 +9,11 @@ import torch
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config, CropConfig
 from smil_ray.config.reading import load_config
+from smil_ray.core.device import find_device
 from smil_ray.errors import CheckpointError, ConfigError
 from smil_ray.models.decoder import ScaleBasis, TargetStatistics
 from smil_ray.models.kinematics import Kinematics
+from smil_ray.models.placement import place
 from smil_ray.models.regressor import Regressor, build_regressor
 from smil_ray.training.checkpoint.files import (
     CONFIG,
@@ -48,9 +50,16 @@ class LoadedRegressor:
     model: SmilModel
 
     @classmethod
-    def open(cls, run: "LoadedRegressor | str | Path") -> "LoadedRegressor":
+    def open(
+        cls, run: "LoadedRegressor | str | Path", device: torch.device | str = "auto"
+    ) -> "LoadedRegressor":
         """Return what `load_regressor` does of a folder, or what is loaded already itself."""
-        return run if isinstance(run, LoadedRegressor) else load_regressor(run)
+        return run if isinstance(run, LoadedRegressor) else load_regressor(run, device=device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes; the body model stays on the CPU."""
+        return next(self.regressor.parameters()).device
 
     @property
     def input_size(self) -> int:
@@ -122,13 +131,15 @@ def load_regressor(
 
     Args:
         path: Checkpoint or run folder.
-        device: Where the network goes.
+        device: Where the network goes, see `core.device.find_device`.
         model: The body model it was trained with, or its file; None opens the one that the run
             folder keeps, or else the one that its configuration names.
 
     Raises:
         CheckpointError: It is missing or damaged, or the body model has changed since.
+        ConfigError: There is no such device.
     """
+    device = find_device(device)
     checkpoint = load_checkpoint(find_checkpoint(path), with_state=False)
     config, meta = load_config(checkpoint.path / CONFIG), checkpoint.meta
     # The weights are in the checkpoint: nothing must be downloaded or found again.
@@ -152,7 +163,7 @@ def load_regressor(
         raise CheckpointError(
             f"Checkpoint {checkpoint.path} does not fit this version: {error}"
         ) from error
-    regressor.to(device).eval().requires_grad_(False)
+    place(regressor.eval().requires_grad_(False), device)
     return LoadedRegressor(checkpoint.path, regressor, config, meta, model)
 
 

@@ -70,7 +70,7 @@ def fit_packed(
     """
     if not members:
         return
-    with reproducible(members[0].config.train.deterministic):
+    with reproducible(members[0].config.train.deterministic, world.device):
         _Pack(members, ended, (*tolerated, NonFiniteStepError), world).train()
 
 
@@ -101,11 +101,10 @@ class _Pack:
             request = min(self._requests.values())
             waiting = [number for number, own in self._requests.items() if own == request]
             reply = self._stream.take(request)
-            batch = reply.batch.to(self._world.device)
             share = reply.waited / len(waiting)
             for number in waiting:
                 self._seconds[number] += share
-                self._advance(number, BatchReply(batch, share))
+                self._advance(number, BatchReply(reply.batch, share))
 
     def _advance(self, number: int, reply: BatchReply | None) -> None:
         """Let a member go on to its next batch, or to its end."""

@@ -84,9 +84,11 @@ class Tally:
             name: The figure.
             joints: Names of the joints along its second axis.
         """
-        counts, sums = self._counts[name], self._sums[name]
+        counts, sums = self._counts[name].tolist(), self._sums[name].tolist()
         return {
-            joint: float(sums[i] / counts[i]) for i, joint in enumerate(joints) if counts[i] > 0
+            joint: total / count
+            for joint, total, count in zip(joints, sums, counts, strict=True)
+            if count > 0
         }
 
     def by_group(
@@ -99,10 +101,11 @@ class Tally:
             groups: Places along its second axis by the group's name.
         """
         found = {}
+        counts, sums = self._counts[name].cpu(), self._sums[name].cpu()
         for group, places in groups.items():
-            count = float(self._counts[name][list(places)].sum())
+            count = float(counts[list(places)].sum())
             if count > 0:
-                total = float(self._sums[name][list(places)].sum())
+                total = float(sums[list(places)].sum())
                 found[group] = (total / count, round(count))
         return found
 

@@ -11,6 +11,7 @@ from smil_ray.config import Config
 from smil_ray.core.batch import Batch, collate
 from smil_ray.core.params import SmilParams
 from smil_ray.training.batches.loaders import val_sources
+from smil_ray.training.batches.packed_batch import to_device
 from smil_ray.training.batches.stream import BatchReply, BatchRequest
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import Predictions
@@ -70,8 +71,7 @@ def validation(
     sources = val_sources(parts, config, state.world)
     found = {name: _Figures(parts, config, device) for name in dict.fromkeys(sources)}
     for number in range(n_batches):
-        reply = yield BatchRequest(state.position.epoch, "1_val", number)
-        batch = reply.batch.to(device)
+        batch, _ = yield BatchRequest(state.position.epoch, "1_val", number)
         with torch.no_grad():
             params = forward(state, network, batch)
             found[sources[number]].add(params, batch, parts, epoch)
@@ -105,11 +105,11 @@ def fixed_predictions(
     batch = collate(samples, config.model.reference_frame)
     if parts.features is not None:
         batch = replace(batch, tokens=parts.features.held_out.tokens(indices))
-    batch = batch.to(state.world.device)
-    params = forward(state, state.predictor.eval(), batch)
-    _, xy = parts.objective.posed(params, batch)
+    there = to_device(batch, state.world.device)
+    params = forward(state, state.predictor.eval(), there)
+    _, xy = parts.objective.posed(params, there)
     state.regressor.train()
-    return Predictions(epoch, batch.to("cpu"), params.detach(), xy.detach().cpu())
+    return Predictions(epoch, batch, params.detach(), xy.detach().cpu())
 
 
 def _shown(parts: Parts, most: int) -> list[int]:

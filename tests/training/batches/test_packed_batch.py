@@ -6,8 +6,9 @@ import torch
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.core.batch import Batch, Sample, collate
 from smil_ray.training.assemble import assemble
+from smil_ray.training.batches import packed_batch
 from smil_ray.training.batches.loaders import train_loader
-from smil_ray.training.batches.packed_batch import ALIGNMENT, pack, unpack
+from smil_ray.training.batches.packed_batch import ALIGNMENT, moved, pack, to_device, unpack
 from smil_ray.training.world import World
 from tests.memory_data import MemoryData, tiny_config
 
@@ -56,3 +57,34 @@ def test_loader_processes_give_what_this_process_would(
     assert len(found[0]) == len(found[1]) == 2
     for here, there in zip(*found, strict=True):
         assert_same(there, here)
+
+
+@pytest.mark.parametrize("frame", ["camera", "root"])
+def test_one_copy_moves_every_tensor(samples: list[Sample], frame: str) -> None:
+    """Of a batch with everything that it can have; the meta device stands for a GPU."""
+    change = torch.randn(3, 10)
+    batch = replace(collate(samples[:3], frame), tokens=torch.ones(3, 7), picture_change=change)
+    meta = torch.device("meta")
+    found = unpack(moved(pack(batch), meta))
+    tensors = packed_batch._tensors(batch)
+    assert len(tensors) > 25
+    for name, value in packed_batch._tensors(found).items():
+        assert value.device == meta, name
+        assert (value.dtype, value.shape) == (tensors[name].dtype, tensors[name].shape), name
+    assert_same(unpack(moved(pack(batch), torch.device("cpu"))), batch)
+
+
+def test_batches_that_are_there_are_not_copied(samples: list[Sample]) -> None:
+    batch = collate(samples[:2])
+    assert to_device(batch, "cpu") is batch
+    assert to_device(batch, "meta").intrinsics.device.type == "meta"
+
+
+@pytest.mark.gpu
+def test_a_gpu_gets_the_batch(samples: list[Sample]) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    batch = collate(samples[:3])
+    found = to_device(batch, torch.device("cuda", 0))
+    assert found.intrinsics.device == torch.device("cuda", 0)
+    assert_same(found.to("cpu"), batch)
