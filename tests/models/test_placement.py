@@ -27,7 +27,9 @@ def test_features_agree_with_contiguous_ones(make_regressor, images, name: str, 
 
 
 def test_weights_channels_last_give_the_same_outputs_and_checkpoints(make_regressor, images):
-    networks = [make_regressor(head={"type": "joint_tokens"}).eval() for _ in range(2)]
+    networks = [
+        make_regressor(head={"type": "joint_tokens", "refinements": 0}).eval() for _ in range(2)
+    ]
     with_channels_last(networks[1])
     plain, last = (network.state_dict() for network in networks)
     assert any(last[name].stride() != value.stride() for name, value in plain.items())

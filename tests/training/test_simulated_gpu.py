@@ -20,6 +20,7 @@ from smil_ray.core.batch import Sample, collate
 from smil_ray.data.augment import Augmenter
 from smil_ray.data.augment_batch import with_changed_pictures
 from smil_ray.losses.terms import LOSS_TERMS
+from smil_ray.models.unused import unused_parameters
 from smil_ray.training.assemble import assemble
 from smil_ray.training.validation.metrics import MetricSums
 from tests.memory_data import MemoryData, tiny_config
@@ -73,6 +74,7 @@ def test_no_step_but_the_first_waits_for_the_gpu(
         data={"augment": {"enabled": True}},
     )
     parts = assemble(config, MemoryData(samples), insect)
+    assert unused_parameters(parts.regressor) == ()
     augmenter = Augmenter(config.data.augment, insect.skeleton, 1, pictures=False)
     here = collate([augmenter(sample, 0) for sample in samples[:3]], frame)
     # Silhouettes have as many numbers as faces are in reach of pixels: their values decide.
