@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -75,7 +75,8 @@ def _products(device: torch.device, precision: Literal["ieee", "tf32"]) -> Itera
     if device.type != "cuda":
         yield
         return
-    matrices, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    backends: Any = torch.backends  # Its stubs do not know the settings of operators.
+    matrices, convolutions = backends.cuda.matmul, backends.cudnn.conv
     before = matrices.fp32_precision, convolutions.fp32_precision
     try:
         matrices.fp32_precision = convolutions.fp32_precision = precision

@@ -1,5 +1,7 @@
 """Names of devices on machines with and without GPUs; the GPUs are pretended."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -42,7 +44,8 @@ def test_unknown_devices_are_one_sentence(gpus: int, name: str) -> None:
 
 
 def products() -> tuple[str, str]:
-    return torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision
+    backends: Any = torch.backends
+    return backends.cuda.matmul.fp32_precision, backends.cudnn.conv.fp32_precision
 
 
 def test_gpus_multiply_as_asked_and_as_before_afterwards() -> None:

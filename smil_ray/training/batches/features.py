@@ -233,14 +233,14 @@ def _ensure(
     hooks: BuildHooks | None,
 ) -> FeatureCache:
     folder = cache_root(config.data.feature_cache_dir) / key.folder_name
-    backbone, device = parts.regressor.backbone, torch.device(device)
-    place(backbone, device)
+    backbone, where = parts.regressor.backbone, torch.device(device)
+    place(backbone, where)
 
     @torch.no_grad()
     def encode(pictures: UInt8[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch width"]:
         # The same cache serves every device.
-        with full_precision(device):
-            return backbone(pictures.to(device)).packed().float().cpu()
+        with full_precision(where):
+            return backbone(pictures.to(where)).packed().float().cpu()
 
     augmenter = None
     if key.augmentation != NO_AUGMENTATION:
