@@ -68,7 +68,7 @@ class Network(nn.Module):
         torch.manual_seed(0)
         self.model: Any = timm.create_model(name, num_classes=0)
         if "weights" in layout:
-            self.to(memory_format=torch.channels_last)
+            self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.optimizer = torch.optim.AdamW(self.parameters(), lr=1e-4, fused=True)
 
 

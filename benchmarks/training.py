@@ -162,7 +162,7 @@ def overhead(parts: Parts, config: Config, device: str) -> dict[str, float]:
     batch = next(iter(loader)).to(world.device)
     state.start_epoch(0)
     pairs = []
-    with reproducible(config.train.deterministic):
+    with reproducible(config.train.deterministic, world.device):
         for number in range(WARM_UP + PAIRS):
             times = {}
             for kind in ("bare", "step") if number % 2 else ("step", "bare"):

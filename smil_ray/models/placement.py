@@ -21,4 +21,4 @@ def with_channels_last(network: nn.Module) -> None:
     """Lay the weights of convolutions out channels last, in place."""
     for module in network.modules():
         if isinstance(module, _CONVOLUTIONS):
-            module.to(memory_format=torch.channels_last)
+            module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -30,7 +30,7 @@ def train(rank: int, size: int, folder: str, config: Config, extra: bool = False
     With `extra` the head has a layer that it does not use.
     """
     torch.set_num_threads(1)
-    host = None
+    host: Any = None
     wrapped: list[tuple[bool, bool]] = []
     if size > 1:
         store = f"file://{folder}/rendezvous"

@@ -87,8 +87,10 @@ def test_no_step_but_the_first_waits_for_the_gpu(
         network, objective = parts.regressor.to(GPU).train(), parts.objective.to(GPU)
         model, batch = objective.model, here.to(GPU)
         sums = MetricSums(model.skeleton, 32, config.body, keeps_samples=True)
+        copies = Copies()
         for _ in range(2):  # In the first step, tables of the body model go to the GPU.
-            with Copies() as copies:
+            copies = Copies()
+            with copies:
                 changed = with_changed_pictures(batch)
                 params = network(changed.image, intrinsics=changed.intrinsics)
                 inputs = objective.inputs(params, changed, sorted(possible))

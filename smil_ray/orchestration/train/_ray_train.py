@@ -81,7 +81,7 @@ def _train_loop(settings: dict[str, Any]) -> dict[str, Any]:
         return {}
     context = ray.train.get_context()
     size, device = context.get_world_size(), ray.train.torch.get_device()
-    host = None
+    host: Any = None
     if size > 1 and device.type == "cuda":
         host = torch.distributed.new_group(backend="gloo")
     world = World(context.get_world_rank(), size, device, host)
