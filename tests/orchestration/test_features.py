@@ -132,4 +132,4 @@ def test_cache_is_built_on_the_device_that_is_named(
     assert places == ["cpu"]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="device cuda; expected a GPU"):
-        build_features(config, device="cuda")
+        build_features(config, device="cuda", num_workers=1)
