@@ -2,16 +2,19 @@
 
 Command:  python benchmarks/prediction.py RUN FOLDER [--batch-size 8] [--rounds 3]
 Prints:   the time of both for the pictures of FOLDER, round by round in one process, and the
-          median ratio; `predict` reads, cuts, poses and writes tables besides.
+          median ratios; `predict` reads, cuts, poses and writes tables besides.
 
-The bare loop has its batches in memory before its clock starts. Each is preceded by a call that
-warms caches.
+The bare loop has its batches in memory before its clock starts, and both are warmed up. The ratio
+of processor times counts all threads: it is what a single core would give, and does not depend on
+what else the machine does.
 """
 
 import argparse
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -24,7 +27,7 @@ from smil_ray.results.prediction.options import PredictOptions
 from smil_ray.results.prediction.predict import predict_images
 from smil_ray.results.prediction.predictor import Predictor
 from smil_ray.results.prediction.views import open_picture
-from smil_ray.training.checkpoint.loading import load_regressor
+from smil_ray.training.checkpoint.loading import LoadedRegressor, load_regressor
 
 
 def main() -> None:
@@ -40,26 +43,42 @@ def main() -> None:
     predictor = Predictor.of(loaded)
     batches = _batches(predictor, paths, chosen.batch_size)
     options = PredictOptions(batch_size=chosen.batch_size, overlays=False)
-    _bare(predictor, batches[:2])
-    ratios, work = [], Path(tempfile.mkdtemp())
+    work = Path(tempfile.mkdtemp())
+    walls, processors = [], []
     try:
-        for number in range(chosen.rounds):
-            start = time.perf_counter()
-            _bare(predictor, batches)
-            bare = time.perf_counter() - start
-            start = time.perf_counter()
+        for number in range(chosen.rounds + 1):
+            bare = _timed(lambda: _bare(predictor, batches))
             out = work / str(number)
-            report = predict_images(loaded, paths, out, boxes="none", options=options)
-            whole = time.perf_counter() - start
-            assert len(report.done) == len(paths)
-            ratios.append(bare / whole)
+            whole = _timed(partial(_predict, loaded, paths, out, options))
+            if number == 0:  # Warms up.
+                continue
+            walls.append(bare[0] / whole[0])
+            processors.append(bare[1] / whole[1])
             print(
-                f"{len(paths)} pictures: bare loop {len(paths) / bare:.1f}/s, predict "
-                f"{len(paths) / whole:.1f}/s, ratio {ratios[-1]:.2f}"
+                f"{len(paths)} pictures: bare loop {len(paths) / bare[0]:.1f}/s, predict "
+                f"{len(paths) / whole[0]:.1f}/s, ratio {walls[-1]:.2f}; processor time "
+                f"{bare[1]:.1f} s, {whole[1]:.1f} s, ratio {processors[-1]:.2f}"
             )
     finally:
         shutil.rmtree(work)
-    print(f"median ratio {median(ratios):.2f} (threads of torch: {torch.get_num_threads()})")
+    print(
+        f"median ratio {median(walls):.2f} by the clock, {median(processors):.2f} by processor "
+        f"time (threads of torch: {torch.get_num_threads()})"
+    )
+
+
+def _timed(act: Callable[[], object]) -> tuple[float, float]:
+    """Return seconds by the clock and of all processors."""
+    wall, processor = time.perf_counter(), time.process_time()
+    act()
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+def _predict(
+    loaded: LoadedRegressor, paths: list[Path], out: Path, options: PredictOptions
+) -> None:
+    report = predict_images(loaded, paths, out, boxes="none", options=options)
+    assert len(report.done) == len(paths)
 
 
 def _batches(
