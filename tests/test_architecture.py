@@ -21,11 +21,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"config", "core", "body", "render"},
     "models": {"config", "core", "body", "render"},
     "losses": {"config", "core", "body", "render"},
+    "fitting": {"config", "core", "body", "render"},
     "training": {"config", "core", "body", "data", "models", "losses"},
     "tracking": {"config", "core"},
-    "results": {*BELOW_RESULTS, "tracking"},
-    "orchestration": {*BELOW_RESULTS, "tracking", "results"},
-    "cli": {*BELOW_RESULTS, "results", "tracking", "orchestration"},
+    "results": {*BELOW_RESULTS, "fitting", "tracking"},
+    "orchestration": {*BELOW_RESULTS, "fitting", "tracking", "results"},
+    "cli": {*BELOW_RESULTS, "fitting", "results", "tracking", "orchestration"},
 }
 
 RIM_PACKAGES: dict[str, tuple[str, ...]] = {
@@ -37,7 +38,7 @@ RIM_PACKAGES: dict[str, tuple[str, ...]] = {
     "timm": ("models/",),
     "mlflow": ("tracking/tracker",),
     "ray": ("orchestration/",),
-    "pyarrow": ("results/prediction/output/",),
+    "pyarrow": ("results/prediction/output/", "results/refine"),
 }
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

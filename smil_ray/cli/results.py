@@ -1,4 +1,4 @@
-"""A trained network on held-out samples: evaluate, calibrate."""
+"""A trained network on held-out samples and on its own results: evaluate, calibrate, refine."""
 
 import argparse
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from smil_ray.cli.arguments import CHECKPOINT_HELP, Commands, add_command, add_device, count
+from smil_ray.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from smil_ray.data.dataset import SmilDataset
@@ -62,6 +63,46 @@ def add_commands(commands: Commands) -> None:
         help="samples that intervals come from (default: val); all for data of their own",
     )
     add_device(calibrate)
+
+    refine = add_command(
+        commands,
+        "refine",
+        _refine,
+        "Fit what predict found to labelled joints, or to what the head's own heat maps saw.",
+        "smil-ray refine runs/sweep/final results --keypoints labels.csv --out refined",
+    )
+    refine.add_argument("checkpoint", type=Path, help=CHECKPOINT_HELP)
+    refine.add_argument("results", type=Path, help="a folder that predict wrote")
+    refine.add_argument("--out", type=Path, required=True, help="folder for the refined results")
+    refine.add_argument(
+        "--keypoints",
+        type=Path,
+        metavar="FILE",
+        help="CSV file of labels, file,joint,x,y (pixels), with frame and animal where needed "
+        "(default: the head's own heat maps)",
+    )
+
+
+def _refine(arguments: argparse.Namespace) -> int:
+    from smil_ray.results.refine import read_keypoints, refine_results
+
+    given = arguments.keypoints
+    labels = None if given is None else read_keypoints(given)
+    console = Console()
+    with progress_bar("refining", console) as update:
+        report = refine_results(
+            arguments.checkpoint,
+            arguments.results,
+            arguments.out,
+            keypoints=labels,
+            progress=update,
+        )
+    before, after = report.error_px
+    console.print(
+        f"{report.n_accepted} of {report.n_fitted} got better; mean 2D distance "
+        f"{before:.2f} became {after:.2f} px; results in {arguments.out}"
+    )
+    return 0
 
 
 def _calibrate(arguments: argparse.Namespace) -> int:

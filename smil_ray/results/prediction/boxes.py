@@ -102,11 +102,16 @@ def read_boxes(path: Path) -> BoxFile:
 
 
 def table_rows(
-    path: Path, data: bytes, columns: Sequence[str], optional: Sequence[str] = ()
+    path: Path,
+    data: bytes,
+    columns: Sequence[str],
+    optional: Sequence[str] = (),
+    texts: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """Return the rows of a CSV file, `file` as text and each of `columns` as a number.
+    """Return the rows of a CSV file, `file` and `texts` as text, each of `columns` as a number.
 
-    Columns of `optional` are None where the file does not have them or a cell is empty.
+    Columns of `optional` are whole numbers, None where the file does not have them or a cell is
+    empty.
 
     Raises:
         DataError: A column is missing, or a value is not a number.
@@ -116,7 +121,7 @@ def table_rows(
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not text in UTF-8", found=str(error)) from error
     reader = csv.DictReader(lines, skipinitialspace=True)
-    wanted = ["file", *columns]
+    wanted = ["file", *texts, *columns]
     missing = [name for name in wanted if name not in (reader.fieldnames or [])]
     if missing:
         raise DataError(
@@ -129,7 +134,8 @@ def table_rows(
         where = f"{path}:{reader.line_num}"
         numbers = {name: _number(row[name], f"{where}: {name}") for name in columns}
         more = {name: _whole(row.get(name), f"{where}: {name}") for name in optional}
-        rows.append({"file": row["file"], "where": where, **numbers, **more})
+        named = {name: row[name] for name in ("file", *texts)}
+        rows.append({"where": where, **named, **numbers, **more})
     return rows
 
 

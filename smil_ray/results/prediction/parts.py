@@ -74,7 +74,7 @@ class PartStore:
             path.unlink(missing_ok=True)
         self._paths = []
 
-    def keys(self) -> Iterator[tuple[Key, str]]:
+    def entries(self) -> Iterator[tuple[Key, str]]:
         """Yield the key of every row, and the name of its source, as they were written."""
         for path in self._paths:
             yield from _rows_of_keys(path, "source_name")

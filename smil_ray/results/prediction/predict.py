@@ -88,7 +88,7 @@ def predict_images(
     predictor.check_camera(camera is not None)
     chosen = boxes or ("none" if loaded.crop.mode == "none" else "auto")
     store = _open_store(out, options.fresh)
-    known = dict(store.keys())
+    known = dict(store.entries())
     plan = make_plan(paths, chosen, camera, {key[0]: name for key, name in known.items()})
     check_same_settings(out, settings_of(loaded, chosen, camera))
     show = progress or _ignore

@@ -137,7 +137,7 @@ def test_killed_prediction_goes_on_where_it_was(
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    n_done = len(list(PartStore(parts).keys()))
+    n_done = len(list(PartStore(parts).entries()))
     assert 60 <= n_done < 497
     second = subprocess.run(command, capture_output=True, text=True, check=False)
     assert second.returncode == 1

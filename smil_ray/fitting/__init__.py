@@ -1,0 +1,1 @@
+"""Parameters fitted to one image's labels by optimisation: stages, terms, acceptance."""
