@@ -94,8 +94,8 @@ def test_frame_and_representation_of_the_start_do_not_matter(model: SmilModel) -
     plain = refine(start, target, model, stages=stages).params
     other = change_frame(start, "root").with_representation("6d")
     again = refine(other, target, model, stages=stages).params
-    joints = [model.pose(each).joints.numpy() for each in (plain, again)]
-    np.testing.assert_allclose(*joints, atol=2e-3)
+    one, other = (model.pose(each).joints.numpy() for each in (plain, again))
+    np.testing.assert_allclose(one, other, atol=2e-3)
 
 
 def test_animal_without_joints_stays_as_it_is(model: SmilModel) -> None:
