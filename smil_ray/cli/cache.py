@@ -119,6 +119,7 @@ def _build(arguments: argparse.Namespace) -> int:
             num_workers=arguments.num_workers,
             device=arguments.device,
             progress=update,
+            announce=lambda line: console.print(line, highlight=False, soft_wrap=True),
         )
     how = f"{report.seconds:.1f} s" if report.workers else "was there already"
     for folder in report.folders:

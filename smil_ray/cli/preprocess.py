@@ -184,7 +184,7 @@ def _preprocess(arguments: argparse.Namespace) -> int:
             options,
             progress=lambda state: update(state.done, state.total),
         )
-    table = Table(title=f"{arguments.output}: {report.kept} samples at {size} px")
+    table = Table()
     table.add_column("what")
     table.add_column("samples", justify="right")
     table.add_row("kept", str(report.kept))
@@ -193,6 +193,8 @@ def _preprocess(arguments: argparse.Namespace) -> int:
     for note, number in sorted(report.notes.items()):
         table.add_row(f"note: {note}", str(number))
     console = Console()
+    title = f"{arguments.output}: {report.kept} samples at {size} px"
+    console.print(title, highlight=False, markup=False, soft_wrap=True)
     console.print(table)
     for drop in read_drops(report.output)[:NAMED_DROPS]:
         why = drop.detail or REASONS.get(drop.reason, drop.reason)

@@ -60,6 +60,7 @@ def build_features(
     num_workers: int | None = None,
     device: str = "auto",
     progress: Progress | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> FeatureReport:
     """Build the feature caches that runs of `config` would use with a frozen backbone.
 
@@ -71,6 +72,7 @@ def build_features(
         device: `auto` (all GPUs of the machine or cluster, CPUs where there are none), `cpu`,
             `cuda`, or `cuda:N`, which is one GPU of this machine.
         progress: Called with (finished, all) rows.
+        announce: Called with a line for people for each cache that is missing.
 
     Raises:
         ConfigError: The configuration is at odds with itself or the data, or there is no such
@@ -88,8 +90,11 @@ def build_features(
     root = cache_root(config.data.feature_cache_dir)
     folders = tuple(root / key.folder_name for key in keys)
     workers = 0
-    if not all(is_complete(folder) for folder in folders):
+    missing = [key for key in keys if not is_complete(root / key.folder_name)]
+    if missing:
         check_limit(root, keys, config.data.feature_cache_limit_gb)
+        for key in missing if announce is not None else ():
+            announce(key.describe_build())
         workers = _build(parts, config, keys, place, progress)
     return FeatureReport(
         folders=folders,

@@ -196,7 +196,7 @@ def cluster() -> Iterator[str]:
 
 
 def wait_for(port: int, head: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and head.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -48,11 +49,15 @@ def test_cache_commands_build_list_and_remove(
         *("--num-workers", "1", "--set", "data.feature_cache=bf16"),
     ]
     assert main(build) == 0
+    line = r"caching features of test_vit: \d+ kB a picture, 0\.00 GB for 24 pictures\n"
+    assert re.search(line, capsys.readouterr().out)
     [entry] = list_caches(tmp_path)
     assert entry.complete
     assert entry.key.precision == "bf16"
     assert main(build) == 0
-    assert "was there already" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "was there already" in said
+    assert "caching features" not in said
     assert main(["cache", "ls", "--dir", str(tmp_path)]) == 0
     assert entry.folder.name in capsys.readouterr().out
     assert main(["cache", "rm", "--dir", str(tmp_path), "nothing"]) == 2
@@ -89,9 +94,11 @@ def test_run_asked_to_stop_while_features_are_computed_stops(tmp_path: Path) -> 
         if line.startswith("features"):
             os.kill(os.getpid(), signal.SIGTERM)
 
-    options = TrainOptions(display=stop, open_data=open_memory_data)
+    said: list[str] = []
+    options = TrainOptions(display=stop, announce=said.append, open_data=open_memory_data)
     outcome = run_training(config, execution="inline", options=options)
     assert outcome.status == "stopped"
+    assert [line.partition(":")[0] for line in said] == ["caching features of test_vit"]
     assert "features" in (outcome.reason or "")
     again = run_training(
         resume=outcome.run_dir.path,

@@ -23,7 +23,7 @@ from smil_ray.tracking.sync.metrics import entity_name
 from smil_ray.training.reports import EpochReport
 from tests.memory_data import open_memory_data, tiny_config
 
-START_S = 90.0
+START_S = 200.0
 
 
 class Server:
@@ -58,7 +58,7 @@ class Server:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(30)
+            self._process.wait()
             self._process = None
 
     def _answers(self) -> bool:
@@ -80,7 +80,6 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
 def test_server_stopped_and_started_again_has_each_metric_once(
     server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

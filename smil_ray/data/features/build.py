@@ -39,6 +39,10 @@ def _ignore(done: int, total: int) -> None:
     """Do nothing."""
 
 
+def _say_nothing(text: str) -> None:
+    """Do nothing."""
+
+
 def _never() -> bool:
     """Say no."""
     return False
@@ -52,11 +56,13 @@ class BuildHooks:
         progress: Called with (finished, all) rows, other builders' included.
         stop: Asked several times a second or every few pictures whether to stop.
         start: Number of the file to begin with, so that builders do not ask for the same.
+        announce: Called with one line for people before features are computed.
     """
 
     progress: Progress = _ignore
     stop: Callable[[], bool] = _never
     start: int = 0
+    announce: Callable[[str], None] = _say_nothing
 
 
 def shard_path(folder: Path, number: int) -> Path:

@@ -88,6 +88,13 @@ class FeatureKey:
         """About the size on the disk."""
         return self.rows * (self.row_bytes + LABEL_BYTES)
 
+    def describe_build(self) -> str:
+        """Return in words what will be computed, and how much room it takes."""
+        return (
+            f"caching features of {self.backbone}: {self.row_bytes / 1e3:.0f} kB a picture, "
+            f"{self.estimated_bytes / 1e9:.2f} GB for {self.rows} pictures"
+        )
+
     @property
     def shards(self) -> list[range]:
         """The rows of each file."""

@@ -20,6 +20,7 @@ from smil_ray.config import Config
 from smil_ray.errors import ConfigError, SmilRayError
 from smil_ray.orchestration.cluster import cluster_resources, record_node, start_ray
 from smil_ray.orchestration.train._stopping import stop_requested
+from smil_ray.orchestration.train.build_notes import BuildNotes
 from smil_ray.orchestration.train.worker import (
     STOP_FILE,
     TrainingJob,
@@ -143,12 +144,17 @@ def _fit_in_thread(
 
     thread = threading.Thread(target=target, name="ray-train", daemon=True)
     shown = ""
+    notes = None if announce is None else BuildNotes(announce)
+    if notes is not None:
+        notes.skip(run)
     with stop_requested() as stop:
         thread.start()
         while thread.is_alive():
             thread.join(POLL_S)
             if stop():
                 (run.path / STOP_FILE).touch()
+            if notes is not None:
+                notes.say_new(run)
             opening = run.facts().get("opening") if announce is not None else None
             if announce is not None and opening is not None:
                 announce(opening)

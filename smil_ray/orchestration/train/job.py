@@ -63,7 +63,8 @@ class TrainOptions:
     Attributes:
         report: Called after each epoch; inline execution only.
         display: Shows a progress line; by default on stderr if it is a terminal.
-        announce: Called once before the first step with what `train_recorder.record_start` says.
+        announce: Called before the first step with what people want to know: which features are
+            computed to be cached, and what `recorder.record_start` says.
         open_data: Opens the data set in each process.
         facts: Further entries of run.json.
     """

@@ -7,11 +7,14 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from smil_ray.config import Config
 from smil_ray.core.device import find_device
+from smil_ray.data.features.build import BuildHooks
 from smil_ray.errors import ConfigError, SmilRayError
+from smil_ray.orchestration.train.build_notes import write_build_note
 from smil_ray.orchestration.train.recorder import Recorder, check_same_data, record_start
 from smil_ray.orchestration.train.worker import OpenData, compute_threads, fix_workspaces
 from smil_ray.tracking.run_dir import RunDir
@@ -156,7 +159,10 @@ class _Setup:
             model = open_body_model(config, packed.folder)
             data = self._open_data(config, model)
             parts = assemble(config, data, model, self._world.device, resume=resume)
-            parts = with_cached_features(parts, config, self._world.device, resume=resume)
+            hooks = BuildHooks(announce=partial(write_build_note, run))
+            parts = with_cached_features(
+                parts, config, self._world.device, resume=resume, hooks=hooks
+            )
             self._first = parts
         else:
             parts = assemble_beside(self._first, config, resume)

@@ -16,6 +16,7 @@ import torch
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.data.features.build import BuildHooks, BuildStoppedError
+from smil_ray.orchestration.train.build_notes import write_build_note
 from smil_ray.orchestration.train.recorder import Recorder, check_same_data, record_start
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.assemble import assemble, open_data
@@ -68,7 +69,8 @@ def train_in_this_process(
         world: This process among the others, and its device.
         report: Called after each epoch, in every process.
         display: Shows a progress line.
-        announce: Called once with what `record_start` says.
+        announce: Called with what is said before the first step: which features are computed to
+            be cached, and what `record_start` says.
         stop: Asked before each step whether to end with a checkpoint.
     """
     run, config = RunDir.open(job.run), job.config
@@ -80,7 +82,7 @@ def train_in_this_process(
         parts = assemble(config, data, model, world.device, resume=resume)
         check_same_data(resume, parts)
         stop = stop or _StopFile(run)
-        build = _build_hooks(world, display, stop)
+        build = _build_hooks(run, world, (display, announce), stop)
         try:
             parts = with_cached_features(parts, config, world.device, resume=resume, hooks=build)
             is_stopped = False
@@ -104,13 +106,32 @@ def _ignore(_: EpochReport) -> None:
 
 
 def _build_hooks(
-    world: World, display: Callable[[str], None] | None, stop: Callable[[], bool]
+    run: RunDir,
+    world: World,
+    said: tuple[Callable[[str], None] | None, Callable[[str], None] | None],
+    stop: Callable[[], bool],
 ) -> BuildHooks:
-    def show(done: int, total: int) -> None:
-        if display is not None and world.is_first:
-            display(f"features of the frozen backbone: {done}/{total}")
+    """Return the hooks of a build; `said` shows progress and announces, where there is a terminal.
 
-    return BuildHooks(show, stop, start=world.rank)
+    Elsewhere both are left in the run's folder, where the driver finds them.
+    """
+    if not world.is_first:
+        return BuildHooks(stop=stop, start=world.rank)
+    display, announce = said
+
+    def show(done: int, total: int) -> None:
+        line = f"features of the frozen backbone: {done}/{total}"
+        if display is None:
+            run.set_status("running", line=line)
+        else:
+            display(line)
+
+    def say(line: str) -> None:
+        write_build_note(run, line)
+        if announce is not None:
+            announce(line)
+
+    return BuildHooks(show, stop, announce=say)
 
 
 def _begun(resume: Checkpoint | None) -> tuple[int, int]:

@@ -5,6 +5,7 @@ is not used here (the journal is), so that they copy as themselves and pickle as
 """
 
 import functools
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -135,12 +136,24 @@ class DriverScheduler(_DriverOnly, FIFOScheduler):
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
 
+NOTES_S = 1.0
+"""Seconds between two looks at what trials say before their first step."""
+
+
 class DriverCallback(_DriverOnly, tune.Callback):
     """Tells the driver about starts and ends."""
 
     def __init__(self, driver: SweepDriver, searcher: SpecSearcher) -> None:
         self._driver = driver
         self._searcher = searcher
+        self._looked = 0.0
+
+    @_stop_search_on_error()
+    def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
+        """Let trials be heard."""
+        if time.monotonic() - self._looked >= NOTES_S:
+            self._looked = time.monotonic()
+            self._driver.say_notes()
 
     @_stop_search_on_error()
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:

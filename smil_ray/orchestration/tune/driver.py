@@ -9,6 +9,7 @@ from typing import Any
 from smil_ray.config import Config
 from smil_ray.config.reading import merge
 from smil_ray.config.sweep import SweepConfig
+from smil_ray.orchestration.train.build_notes import BuildNotes
 from smil_ray.orchestration.tune._budget import Budget, devices_in_use
 from smil_ray.orchestration.tune._tracking import TrackedRuns
 from smil_ray.orchestration.tune.journal import BUDGET, Journal
@@ -52,7 +53,7 @@ class SweepDriver:
         base: The configuration that trials vary.
         run: The sweep's folder.
         plan: How trials run.
-        notify: Called with one line for people when a trial ends.
+        notify: Called with one line for people, such as when a trial ends.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class SweepDriver:
         self.handed: set[str] = set()
         self.error: Exception | None = None
         self._peeked: TrialSpec | None = None
+        self._notes = BuildNotes(notify)
         look_ahead = 1 if sweep.search == "optuna" else LOOK_AHEAD
         self._packer = Packer(self.next_trial, plan.pack, look_ahead)
         self.tracked = TrackedRuns()
@@ -131,6 +133,7 @@ class SweepDriver:
             facts = {"sweep": self.run.path.name, "trial": spec.name, "digest": spec.digest}
             config = Config.model_validate(self.trial_config(spec))
             RunDir.create_at(folder, config, "trial", facts={**facts, "parent": spec.parent})
+        self._notes.skip(RunDir(folder))
         if spec.parent is not None:
             parent = RunDir(self.trial_folder(spec.parent))
             copy_newest_checkpoint(parent.checkpoints, RunDir(folder).checkpoints)
@@ -169,6 +172,11 @@ class SweepDriver:
         reason = self._stopped.pop(spec.name, None)
         self.running[spec.name] = RunningTrial(spec, folder, time.time(), reason)
         self.tracked.follow_trial(folder, spec.name, spec.digest, spec.parent)
+
+    def say_notes(self) -> None:
+        """Say once which features running trials compute to cache."""
+        for trial in self.running.values():
+            self._notes.say_new(RunDir(trial.folder))
 
     def result(self, name: str, epoch: float, value: float | None, failure: str) -> bool:
         """Take one report of a trial and return whether the trial may go on."""
@@ -209,6 +217,7 @@ class SweepDriver:
         trial = self.running.pop(name)
         self.handed.discard(name)
         failure = trial.failure or death
+        self._notes.say_new(RunDir(trial.folder))
         outcome = read_outcome(trial.folder, self.base.train)
         if failure is None and outcome.metric is None:
             failure = f"it never reported {self.base.train.select_metric}"

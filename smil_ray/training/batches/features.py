@@ -18,7 +18,7 @@ from torch import Tensor
 from smil_ray.config import Config, DataConfig
 from smil_ray.core.device import full_precision
 from smil_ray.data.augment import Augmenter
-from smil_ray.data.features.build import MANIFEST, BuildHooks, build
+from smil_ray.data.features.build import MANIFEST, BuildHooks, build, is_complete
 from smil_ray.data.features.cache import FeatureCache, MixedCache
 from smil_ray.data.features.folder import CacheLimitError, cache_root, check_limit
 from smil_ray.data.features.key import (
@@ -118,14 +118,8 @@ def ensure_caches(
     root, keys = cache_root(config.data.feature_cache_dir), keys_of(plans)
     check_limit(root, keys, config.data.feature_cache_limit_gb)
     for key in keys:
-        if not (root / key.folder_name / MANIFEST).is_file():
-            log.info(
-                "caching features of %s: %.0f kB a picture, %.2f GB for %d pictures",
-                key.backbone,
-                key.row_bytes / 1e3,
-                key.estimated_bytes / 1e9,
-                key.rows,
-            )
+        if hooks is not None and not is_complete(root / key.folder_name):
+            hooks.announce(f"{key.describe_build()}, in {root}")
     train, held_out = {}, {}
     for name, (data, settings) in _each_data(parts, config).items():
         plan = plans[name]

@@ -2,7 +2,7 @@
 
 import pickle
 import socket
-import time
+import threading
 from pathlib import Path
 
 import huggingface_hub
@@ -122,27 +122,29 @@ def test_file_of_another_architecture_is_refused(state, tmp_path):
         create_model("test_resnet", weights=str(path))
 
 
-def test_pretrained_offline_fails_at_once_and_says_what_to_do(monkeypatch):
+def test_pretrained_offline_asks_no_server_and_says_what_to_do(monkeypatch):
+    asked: list[object] = []
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    start = time.monotonic()
+    monkeypatch.setattr(socket, "create_connection", lambda *place: asked.append(place))
     with pytest.raises(ConfigError, match=r"HF_HUB_OFFLINE.*\.safetensors"):
         create_model("resnet50", weights="pretrained")
-    assert time.monotonic() - start < 5.0
+    assert not asked
 
 
-def test_pretrained_with_hanging_network_fails_within_seconds(monkeypatch):
+@pytest.mark.timeout(120)
+def test_pretrained_is_refused_while_the_network_hangs(monkeypatch):
+    answer = threading.Event()
+
+    def hang(*_: object) -> None:
+        answer.wait()
+        raise TimeoutError
+
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr("smil_ray.models.weights.hub.CONNECT_SECONDS", 0.05)
-    monkeypatch.setattr(socket, "create_connection", _hang)
-    start = time.monotonic()
+    monkeypatch.setattr(socket, "create_connection", hang)
     with pytest.raises(ConfigError, match="cannot be reached"):
         create_model("resnet50", weights="pretrained")
-    assert time.monotonic() - start < 1.5
-
-
-def _hang(*_):
-    time.sleep(2.0)
-    raise TimeoutError
+    answer.set()
 
 
 def test_pretrained_of_a_model_without_weights_is_refused():

@@ -133,17 +133,15 @@ def test_killed_and_resumed_gives_the_same_content(
 ) -> None:
     """The first one has a Ray of its own, which dies with it; the others leave theirs alive."""
     output = tmp_path / "a.h5"
-    wanted = random.Random(moment).randrange(1 + 5 * moment, 5 + 5 * moment)
+    chance = random.Random(moment)
+    wanted = chance.randrange(1 + 5 * moment, 5 + 5 * moment)
     address = "local" if moment == 0 else ray.get_runtime_context().gcs_address
-    process = _start(folder, output, address)
-    parts = tmp_path / "a.h5.parts"
-    deadline = time.monotonic() + 120
-    while len(list(parts.glob("shard_*.json"))) < wanted and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not output.exists() or verify(output)
+    with _start(folder, output, address, wanted) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"{wanted} shards\n"
+        time.sleep(chance.uniform(0.0, 0.1))
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not output.exists()
     resumed = options(num_workers=2, chunk_size=2, resume=True)
     report = preprocess([folder], output, resumed)
     assert report.content_hash == reference
@@ -152,20 +150,30 @@ def test_killed_and_resumed_gives_the_same_content(
     assert Hdf5Source(output).names == tuple(f"tiny_{i:02d}" for i in range(N))
 
 
-def _start(folder: Path, output: Path, address: str) -> "subprocess.Popen[bytes]":
-    """Start the job in a session of its own, with many small shards."""
+def _start(folder: Path, output: Path, address: str, wanted: int) -> "subprocess.Popen[str]":
+    """Start the job in a session of its own, with many small shards.
+
+    Its driver says so when it has heard of `wanted` of them, and does no more; its workers do.
+    """
     code = (
+        "import time\n"
         "from pathlib import Path\n"
         "from tests.orchestration.preprocess.preprocess_data import options\n"
         "from smil_ray.orchestration.preprocess.job import preprocess\n"
+        "def wait_for_the_end(progress):\n"
+        f"    if progress.done == 2 * {wanted}:\n"
+        f"        print('{wanted} shards', flush=True)\n"
+        "        time.sleep(3600)\n"
         f"preprocess([Path({str(folder)!r})], Path({str(output)!r}),\n"
-        f"           options(num_workers=2, chunk_size=2, address={address!r}))\n"
+        f"           options(num_workers=2, chunk_size=2, address={address!r}),\n"
+        "           progress=wait_for_the_end)\n"
     )
     place = {"PYTHONPATH": str(Path(__file__).parents[3])}
     return subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, **place},
         start_new_session=True,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        text=True,
     )

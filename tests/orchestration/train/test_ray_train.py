@@ -21,7 +21,7 @@ from smil_ray.orchestration.train._ray_train import TrainingFailedError
 from smil_ray.orchestration.train.job import TrainOptions, TrainOutcome, run_training
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.checkpoint.files import load_checkpoint
-from tests.memory_data import DeadlyData, MemoryData, open_memory_data, tiny_config
+from tests.memory_data import SIZE, DeadlyData, MemoryData, open_memory_data, tiny_config
 
 pytestmark = [
     pytest.mark.ray,
@@ -78,6 +78,23 @@ def steps(run: RunDir) -> list[tuple[int, float]]:
 def test_ray_train_equals_inline_to_the_bit(whole: TrainOutcome, tmp_path: Path) -> None:
     options = TrainOptions(open_data=open_memory_data)
     assert_same(run_training(long_config(tmp_path), options=options), whole)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_ray")
+def test_worker_that_computes_features_says_so_first(tmp_path: Path) -> None:
+    said: list[str] = []
+    config = tiny_config(
+        data={"feature_cache": "fp32", "feature_cache_dir": str(tmp_path / "caches")},
+        model={"backbone": {"name": "test_vit", "input_size": SIZE, "freeze": True}},
+        train={"epochs": 1, "overlay_samples": 0},
+        run={"output_dir": str(tmp_path / "runs")},
+    )
+    options = TrainOptions(open_data=open_memory_data, announce=said.append)
+    run_training(config, options=options)
+    assert said[0].startswith("caching features of test_vit: ")
+    assert "parameters" in said[1]
+    assert len(said) == 2
 
 
 @pytest.mark.slow
@@ -164,20 +181,19 @@ def test_killed_driver_resumed_equals_uninterrupted(
     file.write_text(json.dumps(config.model_dump(mode="json")))
     script = SCRIPT.format(root=str(ROOT), config=str(file), address=address)
     driver = subprocess.Popen([sys.executable, "-c", script])
-    run = _wait_for_step(tmp_path / "runs", 2)
+    run = _wait_for_step(driver, tmp_path / "runs", 2)
     os.kill(driver.pid, number)
-    driver.wait(60)
+    driver.wait()
     options = TrainOptions(open_data=open_memory_data)
     outcome = run_training(None, execution="inline", resume=run.path, options=options)
     assert_same(outcome, whole)
 
 
-def _wait_for_step(root: Path, step: int) -> RunDir:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
+def _wait_for_step(driver: "subprocess.Popen[bytes]", root: Path, step: int) -> RunDir:
+    while driver.poll() is None:
         for path in root.glob("*/run.json"):
             run = RunDir.open(path.parent)
             if any(number >= step for number, _ in steps(run)):
                 return run
         time.sleep(0.02)
-    raise TimeoutError(f"no run in {root} reached step {step}")
+    raise AssertionError(f"the driver ended before its run reached step {step}")

@@ -8,6 +8,7 @@ import pytest
 
 from smil_ray.config.reading import read_yaml, sweep_from_dict
 from smil_ray.errors import ConfigError
+from smil_ray.orchestration.train.build_notes import write_build_note
 from smil_ray.orchestration.tune.driver import SweepDriver
 from smil_ray.orchestration.tune.search.space import base_config
 from smil_ray.orchestration.tune.search.spec import config_digest
@@ -64,6 +65,20 @@ def test_best_epoch_counts_and_the_best_trial_wins(tmp_path: Path) -> None:
     assert board.best is not None
     assert (board.best.name, board.best.epoch, board.best.epochs) == ("trial_001", 2.0, 3.0)
     assert "best so far trial_001 2.5" in said[-1]
+
+
+def test_features_that_trials_compute_together_are_said_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    driver = make_driver(tmp_path, lines=said)
+    names = [start_next(driver) for _ in range(2)]
+    for name in names:
+        write_build_note(RunDir(driver.trial_folder(name)), "caching features")
+        driver.say_notes()
+    assert said == ["caching features"]
+    again = make_driver(tmp_path, lines=said)
+    start_next(again)
+    again.say_notes()
+    assert said == ["caching features"]
 
 
 def test_failed_trial_never_wins_even_with_a_good_metric(tmp_path: Path) -> None:
