@@ -92,5 +92,6 @@ def _sync(arguments: argparse.Namespace) -> int:
     for place in report.in_use:
         console.print(f"left out, still being trained: {place}")
     where = ", ".join(report.servers) or "nowhere"
-    console.print(f"{len(report.sent)} runs are complete at {where}")
+    noun = "run is" if len(report.sent) == 1 else "runs are"
+    console.print(f"{len(report.sent)} {noun} complete at {where}")
     return 0

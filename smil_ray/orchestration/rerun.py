@@ -91,11 +91,17 @@ def find_original(what: str, place: Path, *, uri: str | None = None) -> Original
     if Path(what).is_dir():
         origin = OriginalRun(what, RunDir.open(what).path)
     else:
-        from smil_ray.tracking.tracker import Tracker  # mlflow takes a second to import
+        from smil_ray.tracking.tracker import Tracker, TrackingError  # mlflow takes a second
         from smil_ray.tracking.tracker_runs import fetch_run
 
         tracker = Tracker.from_config(TrackingConfig(uri=uri))
-        origin = OriginalRun(what, fetch_run(tracker, what, place))
+        try:
+            origin = OriginalRun(what, fetch_run(tracker, what, place))
+        except TrackingError as error:
+            raise TrackingError(
+                f"There is no run folder {what}, and {str(error).rstrip('.')}",
+                remedy="give a run folder, or the identifier that MLflow shows for a run",
+            ) from error
     if origin.facts.get("kind") == "sweep":
         raise ConfigError(
             f"{what} is a sweep",

@@ -136,6 +136,7 @@ def test_compare_a_folder_of_runs(
         (["compare", "{empty}"], "holds no run"),
         (["rerun", "{empty}"], "is not a run folder"),
         (["rerun", "0123456789abcdef0123456789abcdef"], "not found"),
+        (["rerun", "runs/none"], "There is no run folder runs/none, and MLflow at"),
         (["sync", "{empty}"], "holds no run"),
     ],
 )
