@@ -77,7 +77,7 @@ class SweepDriver:
         self.handed: set[str] = set()
         self.error: Exception | None = None
         self._peeked: TrialSpec | None = None
-        self._notes = BuildNotes(notify)
+        self._build_notes = BuildNotes(notify)
         look_ahead = 1 if sweep.search == "optuna" else LOOK_AHEAD
         self._packer = Packer(self.next_trial, plan.pack, look_ahead)
         self.tracked = TrackedRuns()
@@ -133,7 +133,7 @@ class SweepDriver:
             facts = {"sweep": self.run.path.name, "trial": spec.name, "digest": spec.digest}
             config = Config.model_validate(self.trial_config(spec))
             RunDir.create_at(folder, config, "trial", facts={**facts, "parent": spec.parent})
-        self._notes.skip(RunDir(folder))
+        self._build_notes.skip(RunDir(folder))
         if spec.parent is not None:
             parent = RunDir(self.trial_folder(spec.parent))
             copy_newest_checkpoint(parent.checkpoints, RunDir(folder).checkpoints)
@@ -176,7 +176,7 @@ class SweepDriver:
     def say_notes(self) -> None:
         """Say once which features running trials compute to cache."""
         for trial in self.running.values():
-            self._notes.say_new(RunDir(trial.folder))
+            self._build_notes.say_new(RunDir(trial.folder))
 
     def result(self, name: str, epoch: float, value: float | None, failure: str) -> bool:
         """Take one report of a trial and return whether the trial may go on."""
@@ -217,7 +217,7 @@ class SweepDriver:
         trial = self.running.pop(name)
         self.handed.discard(name)
         failure = trial.failure or death
-        self._notes.say_new(RunDir(trial.folder))
+        self._build_notes.say_new(RunDir(trial.folder))
         outcome = read_outcome(trial.folder, self.base.train)
         if failure is None and outcome.metric is None:
             failure = f"it never reported {self.base.train.select_metric}"
