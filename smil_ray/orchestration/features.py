@@ -53,6 +53,10 @@ class FeatureReport:
     seconds: float
 
 
+def _say_nothing(line: str) -> None:
+    """Do nothing."""
+
+
 def build_features(
     config: Config,
     *,
@@ -60,7 +64,7 @@ def build_features(
     num_workers: int | None = None,
     device: str = "auto",
     progress: Progress | None = None,
-    announce: Callable[[str], None] | None = None,
+    announce: Callable[[str], None] = _say_nothing,
 ) -> FeatureReport:
     """Build the feature caches that runs of `config` would use with a frozen backbone.
 
@@ -93,7 +97,7 @@ def build_features(
     missing = [key for key in keys if not is_complete(root / key.folder_name)]
     if missing:
         check_limit(root, keys, config.data.feature_cache_limit_gb)
-        for key in missing if announce is not None else ():
+        for key in missing:
             announce(key.describe_build())
         workers = _build(parts, config, keys, place, progress)
     return FeatureReport(
