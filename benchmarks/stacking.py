@@ -20,7 +20,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from smil_ray.config import HeadConfig
 from smil_ray.core.params import HeadLayout
-from smil_ray.models.backbones import BackboneSpec, Features
+from smil_ray.models.features import BackboneSpec, Features
 from smil_ray.models.heads.build import build_head
 
 MEAN = (0.5, 0.5, 0.5)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
-from smil_ray.models.backbones import Features
+from smil_ray.models.features import Features
 from smil_ray.models.heads.output import EstimatedJoints, Estimator
 from smil_ray.models.regressor import Regressor
 

@@ -7,7 +7,7 @@ convolutions (Chollet 2017) and group normalisation, which does not depend on th
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from smil_ray.models.backbones import BackboneSpec, Features
+from smil_ray.models.features import BackboneSpec, Features
 
 _GROUPS = 8
 
