@@ -1,18 +1,24 @@
-"""Rotations as axis-angle (radians), 3x3 matrix, or 6D; the only rotation code, over roma.
+"""Rotations as axis-angle (radians), 3x3 matrix, or 6D; the only rotation code.
+
+Functions take tensors of any number of rotations and are roma's; the two whose names begin with
+`one_` turn a single rotation in numpy, where a batch's overhead would be most of the time.
 
 Matrices act on column vectors: x' = R x. 6D is the first two *rows* of the matrix, flattened
 (Zhou et al. 2019, "On the Continuity of Rotation Representations", in PyTorch3D's row order);
 its identity is [1, 0, 0, 0, 1, 0].
 """
 
+import math
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 RotationRepresentation = Literal["6d", "axis_angle"]
 WIDTH: dict[str, int] = {"6d": 6, "axis_angle": 3}
+_SMALL = 1e-8
 _SHORTEST_ROW: Any = 1e-6  # Typed Any: roma annotates its float epsilon as int.
 
 
@@ -87,3 +93,38 @@ def geodesic_angle(
 ) -> Float[Tensor, "*axes"]:
     """Return the angle between rotations in radians, in [0, pi]."""
     return _roma().rotmat_geodesic_distance(a, b)
+
+
+def one_axis_angle_to_matrix(axis_angle: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """Return one rotation vector (radians) as a matrix, by Rodrigues' formula, in float64."""
+    x, y, z = map(float, axis_angle)
+    angle = math.sqrt(x * x + y * y + z * z)
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    small = angle < _SMALL
+    first = 1.0 if small else math.sin(angle) / angle
+    second = 0.5 if small else (1.0 - math.cos(angle)) / angle**2
+    return np.eye(3) + first * cross + second * (cross @ cross)
+
+
+def one_matrix_to_axis_angle(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
+    """Return one rotation matrix as a rotation vector of at most pi radians, in float64.
+
+    By way of the quaternion whose largest component is computed first (Shepperd, 1978).
+    """
+    m = matrix.tolist()
+    trace = m[0][0] + m[1][1] + m[2][2]
+    diagonal = [m[0][0], m[1][1], m[2][2]]
+    i = diagonal.index(max(diagonal))
+    vector = [m[2][1] - m[1][2], m[0][2] - m[2][0], m[1][0] - m[0][1]]
+    real = 1.0 + trace
+    if trace < diagonal[i]:
+        j, k = (i + 1) % 3, (i + 2) % 3
+        real = m[k][j] - m[j][k]
+        vector[i] = 1.0 - trace + 2.0 * m[i][i]
+        vector[j], vector[k] = m[j][i] + m[i][j], m[k][i] + m[i][k]
+    if real < 0.0:
+        real, vector = -real, [-value for value in vector]
+    length = math.sqrt(sum(value * value for value in vector))
+    angle = 2.0 * math.atan2(length, real)
+    scale = angle / length if length > _SMALL * real else 2.0 / real
+    return np.array(vector) * scale

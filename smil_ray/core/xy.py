@@ -1,6 +1,5 @@
 """The seed's `(x, y)` dictionaries of one sample, for people who look at samples one by one."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -8,8 +7,8 @@ import torch
 from jaxtyping import Float
 
 from smil_ray.core.batch import Sample, collate
+from smil_ray.core.rotations import one_axis_angle_to_matrix, one_matrix_to_axis_angle
 
-_SMALL = 1e-8
 XY = tuple[dict[str, Any], dict[str, Any]]
 
 
@@ -109,7 +108,7 @@ def _in_frame(sample: Sample, frame: str) -> dict[str, Any]:
     points = sample.keypoints_3d @ to_cam + shift
     known = "global_rot" in sample.present
     root = sample.global_rot if known else zero
-    turned = to_cam.T @ matrix_of(root)
+    turned = to_cam.T @ one_axis_angle_to_matrix(root)
     if frame == "root":
         return {
             "global_rot": zero,
@@ -119,44 +118,9 @@ def _in_frame(sample: Sample, frame: str) -> dict[str, Any]:
             "keypoints_3d": (points - position) @ turned,
         }
     return {
-        "global_rot": axis_angle_of(turned) if known else None,
+        "global_rot": one_matrix_to_axis_angle(turned) if known else None,
         "trans": position,
         "cam_rot": eye,
         "cam_trans": zero,
         "keypoints_3d": points,
     }
-
-
-def matrix_of(axis_angle: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
-    """Return one rotation vector (radians) as a matrix, by Rodrigues' formula, in float64."""
-    x, y, z = map(float, axis_angle)
-    angle = math.sqrt(x * x + y * y + z * z)
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    small = angle < _SMALL
-    first = 1.0 if small else math.sin(angle) / angle
-    second = 0.5 if small else (1.0 - math.cos(angle)) / angle**2
-    return np.eye(3) + first * cross + second * (cross @ cross)
-
-
-def axis_angle_of(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
-    """Return one rotation matrix as a rotation vector of at most pi radians, in float64.
-
-    By way of the quaternion whose largest component is computed first (Shepperd, 1978).
-    """
-    m = matrix.tolist()
-    trace = m[0][0] + m[1][1] + m[2][2]
-    diagonal = [m[0][0], m[1][1], m[2][2]]
-    i = diagonal.index(max(diagonal))
-    vector = [m[2][1] - m[1][2], m[0][2] - m[2][0], m[1][0] - m[0][1]]
-    real = 1.0 + trace
-    if trace < diagonal[i]:
-        j, k = (i + 1) % 3, (i + 2) % 3
-        real = m[k][j] - m[j][k]
-        vector[i] = 1.0 - trace + 2.0 * m[i][i]
-        vector[j], vector[k] = m[j][i] + m[i][j], m[k][i] + m[i][k]
-    if real < 0.0:
-        real, vector = -real, [-value for value in vector]
-    length = math.sqrt(sum(value * value for value in vector))
-    angle = 2.0 * math.atan2(length, real)
-    scale = angle / length if length > _SMALL * real else 2.0 / real
-    return np.array(vector) * scale

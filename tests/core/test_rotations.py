@@ -1,5 +1,6 @@
-"""Laws of rotations, and their gradients where formulas divide by zero."""
+"""Laws of rotations, their gradients where formulas divide by zero, and single ones in numpy."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -93,3 +94,16 @@ def test_geodesic_angle_is_the_angle_between_turns():
 def test_unknown_representation_is_named():
     with pytest.raises(ValueError, match="quaternion"):
         rotations.from_matrix(torch.eye(3), "quaternion")
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-12, 1e-6, 0.3, 2.0, 3.14159, np.pi])
+def test_single_rotations_agree_with_those_of_batches(angle: float) -> None:
+    axes = np.concatenate([np.eye(3), -np.eye(3), np.random.default_rng(0).normal(size=(20, 3))])
+    for axis in axes:
+        vector = angle * axis / np.linalg.norm(axis)
+        matrix = rotations.axis_angle_to_matrix(torch.tensor(vector)).numpy()
+        np.testing.assert_allclose(rotations.one_axis_angle_to_matrix(vector), matrix, atol=1e-9)
+        back = rotations.one_matrix_to_axis_angle(matrix)
+        assert np.linalg.norm(back) <= np.pi + 1e-9
+        # At pi, two vectors are the same rotation.
+        np.testing.assert_allclose(rotations.one_axis_angle_to_matrix(back), matrix, atol=1e-7)

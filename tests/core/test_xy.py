@@ -4,11 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
-from smil_ray.core import rotations
 from smil_ray.core.batch import LABELS
-from smil_ray.core.xy import axis_angle_of, matrix_of, to_xy, to_xy_by_collate
+from smil_ray.core.xy import to_xy, to_xy_by_collate
 from tests.core.test_batch import N, sample, without
 
 
@@ -65,16 +63,3 @@ def test_to_xy_gives_arrays_of_its_own() -> None:
 def test_to_xy_refuses_other_frames() -> None:
     with pytest.raises(ValueError, match=r"'world'.*camera or root"):
         to_xy(sample(), "world")
-
-
-@pytest.mark.parametrize("angle", [0.0, 1e-12, 1e-6, 0.3, 2.0, 3.14159, np.pi])
-def test_single_rotations_agree_with_those_of_batches(angle: float) -> None:
-    axes = np.concatenate([np.eye(3), -np.eye(3), np.random.default_rng(0).normal(size=(20, 3))])
-    for axis in axes:
-        vector = angle * axis / np.linalg.norm(axis)
-        matrix = rotations.axis_angle_to_matrix(torch.tensor(vector)).numpy()
-        np.testing.assert_allclose(matrix_of(vector), matrix, atol=1e-9)
-        back = axis_angle_of(matrix)
-        assert np.linalg.norm(back) <= np.pi + 1e-9
-        # At pi, two vectors are the same rotation.
-        np.testing.assert_allclose(matrix_of(back), matrix, atol=1e-7)
