@@ -49,6 +49,7 @@ def backbone_spec(
             model = create_model(name, img_size=size if fixed else None).eval()
             features = extract(model, torch.zeros(1, 3, size, size))
             maps = () if finest_stride is None else _map_specs(model, size, finest_stride)
+    # Each timm architecture says in its own way that a size or option does not fit it.
     except (RuntimeError, AssertionError, ValueError, TypeError, NotImplementedError) as error:
         raise ConfigError(
             f"model.backbone: {name} cannot be built"

@@ -50,6 +50,7 @@ _BROKEN = (
     ArithmeticError,
     zlib.error,
 )
+"""The unpickler raises any of these on damaged files; the pickle module promises no fewer."""
 _MAX_DEPTH = 32
 
 

@@ -1,6 +1,7 @@
 """Model files: SMIL, SMAL and SMPL pickles, SMPL-X's .npz, and the safe .npz form of our own."""
 
 import os
+import tokenize
 import zipfile
 import zlib
 from dataclasses import fields
@@ -26,8 +27,9 @@ from smil_ray.errors import ModelFileError
 _ZIP_MAGIC = b"PK\x03\x04"
 _BROKEN_ZIP = (
     *(OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError),
 )
+"""numpy and zipfile raise any of these on damaged archives, depending on which byte is wrong."""
 
 
 def read_model_file(path: Path | str, *, direction_axes: str | None = None) -> ModelArrays:

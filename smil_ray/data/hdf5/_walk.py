@@ -16,6 +16,7 @@ from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]
 
 _SLICE_BYTES = 1 << 24
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError)
+"""h5py raises any of these on a damaged file, depending on where HDF5 notices the damage."""
 
 
 def main(path: str, step_seconds: float) -> None:

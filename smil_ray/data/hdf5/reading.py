@@ -18,6 +18,7 @@ from smil_ray.data.hdf5.table import crc32_of
 from smil_ray.errors import DataError
 
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError)
+"""h5py raises any of these on a damaged file, depending on where HDF5 notices the damage."""
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _FIRST_WITH_CHECKSUMS = 2
 """Version of HDF5's superblock from which on a file can have checksums over all its metadata."""

@@ -123,6 +123,7 @@ def run_training(
                 from smil_ray.orchestration.train._ray_train import train_with_ray
 
                 result = train_with_ray(job, address, display, options.announce)
+    # Ctrl-C and exits as well: whatever ends a run, its folder must not go on saying "running".
     except BaseException as error:
         state = "failed" if isinstance(error, Exception) else "stopped"
         _end_status(run, state, f"{type(error).__name__}: {error}")

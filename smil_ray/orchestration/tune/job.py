@@ -288,6 +288,7 @@ def _tracking(driver: SweepDriver) -> Iterator[RunSync | None]:
         driver.tracked.begin(syncer, parent, tracker.ui_command())
         try:
             yield parent
+        # Ctrl-C and exits as well: otherwise the server would show the sweep as running for ever.
         except BaseException as error:
             parent.end("FAILED", f"{type(error).__name__}: {error}")
             raise

@@ -114,6 +114,7 @@ def track_run(
         syncer.add(run)
         try:
             yield run
+        # Ctrl-C and exits as well: otherwise the server would show the run as running for ever.
         except BaseException as error:
             killed = isinstance(error, (KeyboardInterrupt, SystemExit))
             run.end("KILLED" if killed else "FAILED", f"{type(error).__name__}: {error}")
