@@ -58,6 +58,16 @@ class MemoryData:
         return MemoryView(self.samples(indices))
 
 
+class NoPictures(MemoryData):
+    """Data whose pictures must not be read."""
+
+    def samples(self, indices: Sequence[int]) -> list[Sample]:
+        raise AssertionError("a picture was read")
+
+    def labels(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        return stack_labels([self._samples[index] for index in indices])
+
+
 class DeadlyView(MemoryView):
     """Kills the process when its `fatal`th batch is read, unless `mark` says it did already.
 

@@ -23,6 +23,7 @@ from smil_ray.results.evaluation.record import MEAN_POSE, Evaluation
 from smil_ray.results.evaluation.uncertainty import differences, intervals, with_pose_score
 from smil_ray.training.batches.packed_batch import to_device
 from smil_ray.training.checkpoint.loading import LoadedRegressor
+from smil_ray.training.means import evenly
 from smil_ray.training.validation.mean_pose import relative_figures
 from smil_ray.training.validation.metrics import MetricSums
 from smil_ray.training.validation.tally import SampleValues
@@ -221,8 +222,7 @@ def _training_indices(loaded: LoadedRegressor, dataset: SmilDataset, split: str)
         if split != "all":
             raise
         train = np.arange(len(dataset))
-    spread = np.linspace(0, len(train) - 1, min(len(train), BASELINE_SAMPLES)).astype(int)
-    return train[spread].tolist()
+    return evenly(train, BASELINE_SAMPLES).tolist()
 
 
 def splits_of(loaded: LoadedRegressor, dataset: SmilDataset) -> Splits:

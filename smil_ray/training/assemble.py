@@ -11,9 +11,6 @@ from torch import Tensor
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config, DataConfig
-from smil_ray.core import rotations
-from smil_ray.core.batch import collate
-from smil_ray.core.frames import root_in_camera
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.data.mixed import MixedData
 from smil_ray.errors import CheckpointError, ConfigError
@@ -24,6 +21,7 @@ from smil_ray.models.decoder import ScaleBasis, TargetStatistics
 from smil_ray.models.heads.build import finest_stride
 from smil_ray.models.kinematics import Kinematics
 from smil_ray.models.regressor import Regressor, build_regressor
+from smil_ray.training import means
 from smil_ray.training.apparent_size import log_extent_of_keypoints
 from smil_ray.training.checkpoint.files import Checkpoint
 from smil_ray.training.checkpoint.frozen_weights import FrozenWeights
@@ -33,7 +31,6 @@ from smil_ray.training.validation.mean_pose import (
     MOST_SAMPLES,
     POSE_SCORE,
     RELATIVE,
-    evenly,
     mean_pose_figures,
 )
 from smil_ray.training.warm_start import inherited_prior, parent_of, start_checkpoint
@@ -254,7 +251,7 @@ def _check_cameras(config: Config, data: SampleSource) -> None:
 
 def fit_prior(data: SampleSource, train: np.ndarray) -> ParameterPrior | None:
     """Return what poses and shapes are likely by the training split; None where it has too few."""
-    labels = data.labels(evenly(train, MOST_SAMPLES).tolist())
+    labels = data.labels(means.evenly(train, MOST_SAMPLES).tolist())
     return ParameterPrior.fit(labels["joint_rot"], labels["betas"])
 
 
@@ -262,39 +259,26 @@ def target_statistics(data: SampleSource, train: np.ndarray, model: SmilModel) -
     """Return the means of camera, pose and shape over training samples that have them.
 
     Where none has a camera, the extent is that at which the resting animal has the size of the
-    2D labels.
+    2D labels. No image is read.
     """
-    spread = np.linspace(0, len(train) - 1, min(len(train), STATISTICS_SAMPLES)).astype(int)
-    batch = collate(data.samples(train[np.unique(spread)].tolist()))
+    batch = means.labels_of(data, means.evenly(train, STATISTICS_SAMPLES))
     target = batch.target
-    root, position = root_in_camera(target)
-    log_fov = target.fov[:, 0].log()
-    log_extent = (position[:, 2] * torch.tan(torch.deg2rad(target.fov[:, 0]) / 2)).log()
-    known = log_fov.isfinite() & log_extent.isfinite()
+    fov_deg, depth = target.fov[:, 0], target.trans[:, 2]
+    log_extent = (depth * torch.tan(torch.deg2rad(fov_deg) / 2)).log()
+    cameras = means.finite_rows(torch.stack([fov_deg.log(), log_extent], dim=1))
     seen = FALLBACK
-    if known.any():
-        fov_deg, extent = float(log_fov[known].mean().exp()), float(log_extent[known].mean())
-        seen = TargetStatistics(fov_deg=fov_deg, log_extent=extent)
+    if len(cameras):
+        log_fov, extent = cameras.mean(dim=0)
+        seen = TargetStatistics(fov_deg=float(log_fov.exp()), log_extent=float(extent))
     elif (size := log_extent_of_keypoints(batch, model)) is not None:
         seen = replace(FALLBACK, log_extent=size)
     return replace(
         seen,
-        root_rot=_mean_rotation(root[:, None]),
-        joint_rot=_mean_rotation(rotations.to_matrix(target.joint_rot)),
-        betas=_mean_row(target.betas),
+        root_rot=_vectors(means.mean_axis_angle(target.global_rot[:, None])),
+        joint_rot=_vectors(means.mean_axis_angle(target.joint_rot)),
+        betas=tuple(means.mean_or_zero(target.betas).tolist()),
     )
 
 
-def _mean_rotation(matrices: Float[Tensor, "batch n 3 3"]) -> tuple[tuple[float, ...], ...] | None:
-    """Return the rotations nearest to the mean matrices, axis-angle; None where none is known."""
-    known = matrices[matrices.isfinite().flatten(1).all(dim=1)]
-    if not len(known):
-        return None
-    nearest = rotations.nearest_rotation(known.double().mean(dim=0))
-    vectors = rotations.matrix_to_axis_angle(nearest).float()
-    return tuple(tuple(vector) for vector in vectors.tolist())
-
-
-def _mean_row(rows: Float[Tensor, "batch n"]) -> tuple[float, ...] | None:
-    known = rows[rows.isfinite().all(dim=1)]
-    return tuple(known.mean(dim=0).tolist()) if len(known) else None
+def _vectors(rows: Float[Tensor, "n 3"] | None) -> tuple[tuple[float, ...], ...] | None:
+    return None if rows is None else tuple(tuple(row) for row in rows.tolist())

@@ -8,7 +8,7 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.errors import ConfigError
 from smil_ray.models.backbones import backbone_spec
 from smil_ray.training.assemble import assemble, open_data, target_statistics
-from tests.memory_data import MemoryData, tiny_config
+from tests.memory_data import MemoryData, NoPictures, tiny_config
 
 
 def test_assemble_same_seed_gives_same_weights(insect: SmilModel, data: MemoryData) -> None:
@@ -63,7 +63,7 @@ def test_assemble_weights_do_not_depend_on_what_was_asked_before(
 
 def test_target_statistics_equal_means_over_samples(insect: SmilModel, data: MemoryData) -> None:
     indices = torch.arange(24).numpy()
-    found = target_statistics(data, indices, insect)
+    found = target_statistics(NoPictures(data.samples(range(24))), indices, insect)
     tangent = math.tan(math.radians(25.0) / 2)
     depths = [float(sample.trans[2]) for sample in data.samples(range(24))]
     assert found.fov_deg == pytest.approx(25.0, rel=1e-5)

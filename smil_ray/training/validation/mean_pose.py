@@ -18,7 +18,7 @@ pose's on the same validation samples: 1 is no better than the mean pose, 0 is p
 | `pose_score` | mean of the first two |
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,10 +28,10 @@ from torch import Tensor
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import BodyConfig
-from smil_ray.core import rotations
-from smil_ray.core.batch import Batch, batch_of_labels
+from smil_ray.core.batch import Batch
 from smil_ray.core.params import SmilParams
 from smil_ray.errors import DataError
+from smil_ray.training import means
 from smil_ray.training.parts import SampleSource
 from smil_ray.training.validation.metrics import MetricSums
 
@@ -67,24 +67,23 @@ class MeanPose:
         Raises:
             DataError: No sample has the labels that a pose needs.
         """
-        truths = [(batch.target, batch.presence) for batch in batches]
-        if not truths:
+        targets = [batch.target for batch in batches]
+        if not targets:
             raise DataError("Mean pose: no training samples")
         everything = {
-            name: torch.cat([target.as_dict()[name] for target, _ in truths])
-            for name in truths[0][0].as_dict()
+            name: torch.cat([target.as_dict()[name] for target in targets])
+            for name in targets[0].as_dict()
         }
-        return cls(
-            SmilParams(
-                global_rot=_mean_rotation(everything["global_rot"]),
-                joint_rot=_mean_joint_rotations(everything["joint_rot"]),
-                betas=_mean(everything["betas"]),
-                trans=_mean_position(everything["trans"]),
-                fov=_mean(everything["fov"].log()).exp(),
-                cam_rot=_mean_matrix(everything["cam_rot"]),
-                cam_trans=_mean_position(everything["cam_trans"]),
-            )
-        )
+        mean = {
+            "global_rot": _known(means.mean_axis_angle(everything["global_rot"]), "root rotation"),
+            "joint_rot": _known(means.mean_axis_angle(everything["joint_rot"]), "joint rotations"),
+            "betas": means.mean_or_zero(everything["betas"]),
+            "trans": _mean_position(everything["trans"]),
+            "fov": means.mean_or_zero(everything["fov"].log()).exp(),
+            "cam_rot": _known(means.mean_rotation(everything["cam_rot"]), "camera"),
+            "cam_trans": _mean_position(everything["cam_trans"]),
+        }
+        return cls(SmilParams(**{name: value[None] for name, value in mean.items()}))
 
     def __call__(self, batch: Batch) -> SmilParams:
         """Return the mean for each sample of `batch`."""
@@ -110,13 +109,13 @@ def mean_pose_figures(
         body: How bodies are posed.
     """
     try:
-        mean = MeanPose.of([_labels(data, evenly(train, MOST_SAMPLES))])
+        mean = MeanPose.of([means.labels_of(data, means.evenly(train, MOST_SAMPLES))])
     except DataError:
         return {}
     mean = MeanPose(mean.params.map(lambda value: value.to(model.device)))
     sums = MetricSums(model.skeleton, data.input_size, body)
     for first in range(0, len(val), BATCH):
-        batch = _labels(data, val[first : first + BATCH]).to(model.device)
+        batch = means.labels_of(data, val[first : first + BATCH]).to(model.device)
         sums.add(mean(batch), batch, model)
     figures = sums.compute()
     return figures if all(name in figures for name in SCORED) else {}
@@ -166,69 +165,22 @@ def verdict(figures: Mapping[str, float], name: str = "The network", prefix: str
     )
 
 
-def evenly(indices: np.ndarray, most: int) -> np.ndarray:
-    """Return at most so many of the indices, evenly spread."""
-    spread = np.linspace(0, len(indices) - 1, min(len(indices), most)).astype(int)
-    return indices[spread]
+def _known(mean: Tensor | None, label: str) -> Tensor:
+    if mean is None:
+        raise DataError(f"Mean pose: no training sample has the {label}")
+    return mean
 
 
-def _labels(data: SampleSource, indices: Sequence[int] | np.ndarray) -> Batch:
-    """Return samples without images, in the camera frame: metrics do not depend on the frame."""
-    wanted = [int(index) for index in indices]
-    names = [data.names[index] for index in wanted]
-    return batch_of_labels(names, data.labels(wanted), "camera")
-
-
-def _rows_without_nan(values: Tensor, name: str = "label") -> Tensor:
-    good = torch.isfinite(values.flatten(1)).all(dim=1)
-    if not bool(good.any()):
-        raise DataError(f"Baseline: no training sample has this {name}")
-    return values[good]
-
-
-def _mean(values: Tensor) -> Tensor:
-    """Mean over finite samples; zero (the mean of standardised betas) where none has the label."""
-    good = torch.isfinite(values.flatten(1)).all(dim=1)
-    if not bool(good.any()):
-        return torch.zeros_like(values[:1])
-    return values[good].mean(dim=0, keepdim=True)
-
-
-def _mean_position(points: Float[Tensor, "n 3"]) -> Float[Tensor, "1 3"]:
+def _mean_position(points: Float[Tensor, "n 3"]) -> Float[Tensor, "3"]:
     """Mean direction of view and geometric mean of the depth, so that distant samples do not win.
 
     A frame in which the position is always zero keeps it.
     """
-    good = _rows_without_nan(points, "position")
-    depth = good[:, 2:].abs()
+    known = means.finite_rows(points)
+    if not len(known):
+        raise DataError("Mean pose: no training sample has the position")
+    depth = known[:, 2:].abs()
     if bool((depth < 1e-6).any()):
-        return good.mean(dim=0, keepdim=True)
+        return known.mean(dim=0)
     mean_depth = depth.log().mean().exp()
-    direction = (good[:, :2] / depth).mean(dim=0)
-    return torch.cat([direction * mean_depth, mean_depth[None]])[None]
-
-
-def _mean_matrix(matrices: Float[Tensor, "n 3 3"]) -> Float[Tensor, "1 3 3"]:
-    mean = _rows_without_nan(matrices, "rotation").mean(dim=0)
-    u, _, vt = torch.linalg.svd(mean)
-    sign = torch.det(u @ vt)
-    flip = torch.diag(torch.stack([torch.ones_like(sign), torch.ones_like(sign), sign]))
-    return (u @ flip @ vt)[None]
-
-
-def _mean_rotation(axis_angles: Float[Tensor, "n 3"]) -> Float[Tensor, "1 3"]:
-    good = _rows_without_nan(axis_angles, "rotation")
-    mean = _mean_matrix(rotations.axis_angle_to_matrix(good))
-    return rotations.matrix_to_axis_angle(mean)
-
-
-def _mean_joint_rotations(axis_angles: Float[Tensor, "n joints 3"]) -> Float[Tensor, "1 joints 3"]:
-    known = torch.isfinite(axis_angles).all(dim=-1).any(dim=0)
-    if not bool(known.any()):
-        raise DataError("Baseline: no training sample has joint rotations")
-    rest = torch.zeros(1, 3)
-    means = [
-        _mean_rotation(axis_angles[:, joint]) if bool(known[joint]) else rest
-        for joint in range(axis_angles.shape[1])
-    ]
-    return torch.stack(means, dim=1)
+    return torch.cat([(known[:, :2] / depth).mean(dim=0) * mean_depth, mean_depth[None]])

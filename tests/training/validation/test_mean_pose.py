@@ -1,7 +1,6 @@
 """The mean pose scores 1, its figures need no picture, and nothing but the data changes them."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,25 +17,14 @@ from smil_ray.training.checkpoint.folder import load_newest
 from smil_ray.training.loop import fit
 from smil_ray.training.validation.mean_pose import (
     MeanPose,
-    evenly,
     mean_pose_figures,
     relative_figures,
     verdict,
 )
 from smil_ray.training.validation.metrics import MetricSums
-from tests.memory_data import SIZE, MemoryData, tiny_config
+from tests.memory_data import SIZE, MemoryData, NoPictures, tiny_config
 
 TRAIN, VAL = np.arange(16), np.arange(16, 24)
-
-
-class NoPictures(MemoryData):
-    """Data whose pictures must not be read."""
-
-    def samples(self, indices: Sequence[int]) -> list[Sample]:
-        raise AssertionError("a picture was read")
-
-    def labels(self, indices: Sequence[int]) -> Any:
-        return MemoryData(self._samples).labels(indices)
 
 
 def figures_on(samples: list[Sample], model: SmilModel) -> dict[str, float]:
@@ -143,8 +131,3 @@ def test_verdict_says_whether_the_mean_pose_is_beaten(ratio: float, said: str) -
     figures = {"val/pa_mpjpe_pct_bl": 5.0 * ratio, "val/pa_mpjpe_of_mean_pose": ratio}
     assert re.search(said, verdict(figures))
     assert verdict({"val/pa_mpjpe_pct_bl": 5.0}) == ""
-
-
-def test_even_choice_keeps_first_and_last() -> None:
-    assert evenly(np.arange(10), 3).tolist() == [0, 4, 9]
-    assert evenly(np.arange(2), 3).tolist() == [0, 1]
