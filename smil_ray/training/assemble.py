@@ -109,7 +109,7 @@ def assemble(
     split = split_data(config, data)
     splits, whole = split.used, split.whole
     start = resume or start_checkpoint(config, model)
-    prior = inherited_prior(config, start) or fit_prior(data, whole.train)
+    prior = inherited_prior(start) or fit_prior(data, whole.train)
     objective = _objective(config, data, model, prior)
 
     # Of the whole training split, so that runs on parts of it are measured alike.

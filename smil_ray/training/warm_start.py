@@ -81,19 +81,12 @@ def start_checkpoint(config: Config, model: SmilModel) -> Checkpoint | None:
     return found
 
 
-def inherited_prior(config: Config, start: Checkpoint | None) -> ParameterPrior | None:
-    """Return what poses and shapes are likely by the run that `start` lies in, or by its parent.
+def inherited_prior(start: Checkpoint | None) -> ParameterPrior | None:
+    """Return what poses and shapes are likely by the run that `start` lies in; None without one.
 
-    Raises:
-        CheckpointError: The parent of a run that was begun elsewhere is gone.
+    A run keeps at its begin what it takes over, so that its parent is not needed any more.
     """
-    if start is None:
-        return None
-    found = kept_prior(start.path.parents[1])
-    if found is None and config.train.init_from is not None:
-        parent = find_checkpoint(config.train.init_from).absolute()
-        found = kept_prior(parent.parents[1])
-    return found
+    return None if start is None else kept_prior(start.path.parents[1])
 
 
 def parent_of(start: Checkpoint) -> Parent:
