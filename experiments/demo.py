@@ -3,7 +3,7 @@
 Question: which head reads the pose of a synthetic insect best from the features of one pretrained
           backbone, and is it better than always answering the mean pose?
 Command:  python experiments/demo.py --output demo_output
-Needs:    two CPU cores, 4 GB of memory, no GPU, no network; less than ten minutes.
+Needs:    two CPU cores, 4 GB of memory, no GPU, no network; six to seven minutes.
 Expect:   two trials, the winner trained on, and a table in which its PA-MPJPE, its root-aligned
           MPJPE and its PCK on held-out samples are clearly better than the mean pose's.
 
