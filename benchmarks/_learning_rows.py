@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from smil_ray.config import Config
+from smil_ray.config import Config, LossConfig
 from smil_ray.config.reading import config_from_dict, merge
 
 SIZE, RENDERED = 128, 192
@@ -58,9 +58,12 @@ def rows(scale: float = 1.0) -> dict[str, Row]:
     decoder = {
         "model": {"head": {"type": "transformer_decoder", "depth": 2, "iterations": 2}},
     }
+    known_camera = {"model": {"camera": "known"}}
     scratch = {"backbone": {"weights": "none", "freeze": False, "learning_rate_factor": 1.0}}
     trained = {"backbone": {"freeze": False, "learning_rate_factor": 0.1}}
-    no_maps = {"loss": {"base_weights": {"keypoint_heatmap": 0.0}}}
+    weights = LossConfig().base_weights  # Weights that are left out would be zero.
+    no_maps = {"loss": {"base_weights": {**weights, "keypoint_heatmap": 0.0}}}
+    placed = {"loss": {"base_weights": {**weights, "trans": 20.0}}, **known_camera}
     return {
         FIRST: Row(most, 5, FINE_TUNED, seeds=(0, 1)),
         REFERENCE: Row(some, 4),
@@ -73,10 +76,8 @@ def rows(scale: float = 1.0) -> dict[str, Row]:
         "10,000 images, as many steps": Row(many, 1),
         "10,000 images, four epochs": Row(many, 4),
         "whole pictures": Row(some, 4, data=Data(crop="none")),
-        "known camera": Row(some, 4, {"model": {"camera": "known"}}),
-        "known camera, place weighs more": Row(
-            some, 4, {"model": {"camera": "known"}, "loss": {"base_weights": {"trans": 20.0}}}
-        ),
+        "known camera": Row(some, 4, known_camera),
+        "known camera, place weighs more": Row(some, 4, placed),
         "without the heat maps' loss": Row(some, 4, no_maps),
         "without refinement": Row(some, 4, {"model": {"head": {"refinements": 0}}}),
         "two refinements": Row(some, 4, {"model": {"head": {"refinements": 2}}}),
