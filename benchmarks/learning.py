@@ -60,6 +60,7 @@ from smil_ray.core.params import SmilParams
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.results.baselines import MeanPose, NearestNeighbour
 from smil_ray.results.evaluate import batches
+from smil_ray.training.batches.prompts import some_of
 from smil_ray.training.validation.metrics import MetricSums
 
 QUICK = 0.02
@@ -181,8 +182,7 @@ def some_joints(batch: Batch, count: int) -> torch.Tensor:
     """Return the true places of `count` random seen joints of each sample, NaN for the others."""
     seen = batch.keypoint_visibility & batch.keypoint_presence
     generator = torch.Generator().manual_seed(sum(map(ord, batch.names[0])))
-    order = torch.rand(seen.shape, generator=generator).masked_fill(~seen, 2.0)
-    chosen = (order.argsort(dim=1).argsort(dim=1) < count) & seen
+    chosen = some_of(seen, count, generator)
     return torch.where(chosen[..., None], batch.keypoints_2d, torch.nan)
 
 

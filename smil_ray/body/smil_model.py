@@ -244,14 +244,15 @@ class SmilModel:
         Raises:
             ModelFileError: `rest="regressed"` and the model has no regressor.
         """
-        static = self.static_joints if rest == "auto" else rest == "static"
-        if not static:
+        if not self._is_static(rest):
             return self._joint_basis
         return self.rest_joints, self.rest_joints.new_zeros(self.n_betas, self.n_joints, 3)
 
+    def _is_static(self, rest: RestJoints) -> bool:
+        return self.static_joints if rest == "auto" else rest == "static"
+
     def _shaped_joints(self, betas: Tensor, rest: RestJoints) -> Tensor:
-        static = self.static_joints if rest == "auto" else rest == "static"
-        if static:
+        if self._is_static(rest):
             return self.rest_joints
         template, directions = self._joint_basis
         return lbs.blend_shapes(betas, template, directions)

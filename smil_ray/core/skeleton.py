@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+from jaxtyping import Bool
 
 from smil_ray.core.trunk import trunk_joints
 from smil_ray.errors import ConfigError, ModelFileError
@@ -72,6 +73,15 @@ class Skeleton:
             if parent >= 0:
                 found[parent].append(joint)
         return tuple(tuple(group) for group in found)
+
+    @cached_property
+    def lineage(self) -> Bool[np.ndarray, "n_joints n_joints"]:
+        """Whether joint b is joint a or above it, at [a, b]."""
+        above = np.eye(self.n_joints, dtype=bool)
+        for joint, parent in enumerate(self.parents):
+            if parent >= 0:
+                above[joint] |= above[parent]
+        return above
 
     @cached_property
     def levels(self) -> tuple[tuple[int, ...], ...]:

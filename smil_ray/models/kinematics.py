@@ -1,5 +1,6 @@
 """Where an estimate puts the joints: the body as a network sees it while it still estimates."""
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -33,12 +34,15 @@ class Kinematics(nn.Module):
         self.propagate_scaling = body.propagate_scaling
         self.unit = float(model.body_length)
         rest, directions = model.joint_basis(body.rest_joints)
-        below, children = _descent(self.parents)
+        below = torch.from_numpy(model.skeleton.lineage.T & ~np.eye(model.n_joints, dtype=bool))
+        children = torch.zeros(model.n_joints, model.n_joints)
+        for joint, own in enumerate(model.skeleton.children):
+            children[joint, list(own)] = 1.0 / max(len(own), 1)
         for name, value in (
             ("rest", rest.float()),
             ("directions", directions.float()),
-            ("below", below),
-            ("child_mean", children / children.sum(dim=1, keepdim=True).clamp_min(1.0)),
+            ("below", below.float()),
+            ("child_mean", children),
         ):
             self.register_buffer(name, value.clone(), persistent=False)
 
@@ -73,17 +77,3 @@ class Kinematics(nn.Module):
             below=self.below,
             child_mean=self.child_mean,
         )
-
-
-def _descent(parents: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Return which joint hangs on which, however far down, and directly."""
-    count = len(parents)
-    below, children = torch.zeros(count, count), torch.zeros(count, count)
-    for joint, parent in enumerate(parents):
-        if parent < 0:
-            continue
-        children[parent, joint] = 1.0
-        while parent >= 0:
-            below[parent, joint] = 1.0
-            parent = parents[parent]
-    return below, children

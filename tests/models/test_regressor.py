@@ -270,3 +270,14 @@ def test_animal_of_one_shape_has_a_prediction_without_betas(head, images):
     assert params.betas.shape == (2, 0)
     assert params.joint_rot.shape[1] == 6
     total(params).backward()
+
+
+@pytest.mark.parametrize("head", ["mlp", "transformer_decoder", "joint_tokens"])
+def test_a_network_that_was_never_told_places_refuses_them(head, make_regressor, images):
+    settings = {"type": head, "refinements": 0, "num_heads": 4}
+    prompts = torch.full((2, 7, 2), 0.5)
+    with pytest.raises(ConfigError, match="prompt_share"):
+        make_regressor(head=settings)(images(), prompts=prompts)
+    if head == "joint_tokens":
+        told = make_regressor(head={**settings, "prompt_share": 0.3})
+        assert told(images(), prompts=prompts).betas.shape[0] == 2

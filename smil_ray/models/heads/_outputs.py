@@ -5,9 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from smil_ray.core.params import HeadLayout
-
-OUTPUT_GAIN = 0.01
-"""Gain of the last layers' initial weights: predictions start near the initial estimate."""
+from smil_ray.models.heads.output import OUTPUT_GAIN
 
 
 class TokenOutputs(nn.Module):

@@ -86,10 +86,8 @@ class JointTokensHead(nn.Module):
             initial: Raw outputs from which the estimate starts.
             estimator: Where raw outputs put the joints; refinements need it.
             prompts: Given places of joints, fractions of the picture; NaN: not given. The heat
-                maps and places that come out are the network's own all the same.
-
-        Raises:
-            ConfigError: There are prompts, and the network was trained without.
+                maps and places that come out are the network's own all the same. `Regressor`
+                refuses them where `prompt_share` is 0.
         """
         levels = self.pyramid(features)
         logits = self.heat(levels[-1]).float()
@@ -122,13 +120,6 @@ class JointTokensHead(nn.Module):
         look: Look,
     ) -> Look:
         """Return the look at the places that are given, and at the own ones of the others."""
-        if self.given is None:
-            raise ConfigError(
-                "prompts",
-                expected="a network that was trained with places of joints given",
-                found="one without",
-                remedy="train with model.head.prompt_share: 0.3, or leave the keypoints out",
-            )
         there = look_under(prompted(logits, prompts, self.cells), levels, self.cells)
         given = given_joints(prompts)[..., None]
         return Look(

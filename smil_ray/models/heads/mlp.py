@@ -9,10 +9,8 @@ from smil_ray.core.device import exact
 from smil_ray.core.params import HeadLayout
 from smil_ray.models.features import BackboneSpec, Features
 from smil_ray.models.heads._positions import grid_coordinates
-from smil_ray.models.heads.output import Estimator, HeadOutput
+from smil_ray.models.heads.output import OUTPUT_GAIN, Estimator, HeadOutput
 
-OUTPUT_GAIN = 0.01
-"""Gain of the last layer's initial weights: predictions start near the initial estimate."""
 _MAPS = 32
 _MIN_HIDDEN = 256
 

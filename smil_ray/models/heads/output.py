@@ -10,6 +10,9 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
+OUTPUT_GAIN = 0.01
+"""Gain of the last layer's initial weights: predictions start near the initial estimate."""
+
 
 class KeypointMaps(NamedTuple):
     """Where each joint was seen in the picture.

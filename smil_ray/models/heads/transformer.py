@@ -20,10 +20,8 @@ from smil_ray.models.features import BackboneSpec, Features
 from smil_ray.models.heads._attention import Attention, Memory
 from smil_ray.models.heads._positions import sinusoidal_encoding
 from smil_ray.models.heads._reuse import ReusedLinear, reuse
-from smil_ray.models.heads.output import Estimator, HeadOutput
+from smil_ray.models.heads.output import OUTPUT_GAIN, Estimator, HeadOutput
 
-OUTPUT_GAIN = 0.01
-"""Gain of the last layer's initial weights: predictions start near the initial estimate."""
 FEEDBACK_GAIN = 0.1
 _HIDDEN_RANGE = (256, 1024)
 _QUERY_SPREAD = 0.02

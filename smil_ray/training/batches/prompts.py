@@ -1,7 +1,7 @@
 """Which joints a network is told while it trains."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from smil_ray.core.batch import Batch
@@ -17,13 +17,22 @@ def draw_prompts(batch: Batch, share: float) -> Float[Tensor, "batch n_joints 2"
 
 
 def drawn(known: Bool[Tensor, "batch n_joints"], share: float) -> Bool[Tensor, "batch n_joints"]:
-    """Return 1 to MOST_PROMPTS of the known joints of a `share` of the rows, all equally likely.
-
-    Drawn from torch's generator of the CPU, whatever the device, so that a step draws the same
-    everywhere.
-    """
+    """Return 1 to MOST_PROMPTS known joints of a `share` of the rows, all equally likely."""
     rows = known.shape[0]
-    order = torch.rand(known.shape).to(known.device).masked_fill(~known, 2.0)
     count = torch.randint(1, MOST_PROMPTS + 1, (rows, 1)).to(known.device)
     some = (torch.rand(rows, 1) < share).to(known.device)
-    return (order.argsort(dim=1).argsort(dim=1) < count) & known & some
+    return some_of(known, count) & some
+
+
+def some_of(
+    known: Bool[Tensor, "batch n_joints"],
+    count: Int64[Tensor, "batch 1"] | int,
+    generator: torch.Generator | None = None,
+) -> Bool[Tensor, "batch n_joints"]:
+    """Return `count` of the known joints of each row, or all if there are fewer.
+
+    Drawn from a generator of the CPU (torch's own where None), whatever the device, so that a step
+    draws the same everywhere.
+    """
+    order = torch.rand(known.shape, generator=generator).to(known.device).masked_fill(~known, 2.0)
+    return (order.argsort(dim=1).argsort(dim=1) < count) & known

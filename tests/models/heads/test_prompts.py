@@ -1,11 +1,9 @@
 """Places of joints that are given take the place of heat maps."""
 
-import pytest
 import torch
 
 from smil_ray.config import HeadConfig
 from smil_ray.core.params import HeadLayout
-from smil_ray.errors import ConfigError
 from smil_ray.models.features import BackboneSpec
 from smil_ray.models.heads._look import cell_centres
 from smil_ray.models.heads._prompts import prompted
@@ -76,9 +74,3 @@ def test_every_weight_has_a_gradient_with_and_without_prompts():
         found = head(features, torch.zeros(LAYOUT.total), None, prompts)
         (found.raw.sum() + found.keypoints.scale.sum() + found.keypoints.logits.sum()).backward()
         assert all(parameter.grad is not None for parameter in head.parameters())
-
-
-def test_a_network_that_was_never_told_anything_says_so():
-    head, features = head_and_features(share=0.0)
-    with pytest.raises(ConfigError, match="prompt_share"):
-        head(features, torch.zeros(LAYOUT.total), None, places(j1=(0.5, 0.5)))

@@ -122,17 +122,13 @@ class Capsules:
         ends = self.end[self.pairs]
         first, second = self.skeleton.mask(one)[ends], self.skeleton.mask(two)[ends]
         found = (first[:, 0] & second[:, 1]) | (first[:, 1] & second[:, 0])
-        above = self._ancestors
+        above = self.skeleton.lineage
         return found & ~above[ends[:, 0], ends[:, 1]] & ~above[ends[:, 1], ends[:, 0]]
-
-    @cached_property
-    def _ancestors(self) -> Bool[np.ndarray, "n_joints n_joints"]:
-        return _ancestors(self.skeleton)
 
     @cached_property
     def _joints_between(self) -> Bool[np.ndarray, "n_pairs n_joints"]:
         """The joints that move one bone of a pair against the other."""
-        above = self._ancestors[self.start]
+        above = self.skeleton.lineage[self.start]
         return above[self.pairs[:, 0]] ^ above[self.pairs[:, 1]]
 
 
@@ -172,20 +168,11 @@ def _radius(start: np.ndarray, end: np.ndarray, surface: np.ndarray) -> float:
     return float(np.median(np.linalg.norm(off, axis=-1)))
 
 
-def _ancestors(skeleton: Skeleton) -> Bool[np.ndarray, "n_joints n_joints"]:
-    """Whether joint b is joint a or above it, at [a, b]."""
-    above = np.eye(skeleton.n_joints, dtype=bool)
-    for joint, parent in enumerate(skeleton.parents):
-        if parent >= 0:
-            above[joint] |= above[parent]
-    return above
-
-
 def _distant_pairs(
     skeleton: Skeleton, start: Int[np.ndarray, " n"], end: Int[np.ndarray, " n"]
 ) -> Int[np.ndarray, "n_pairs 2"]:
     """All pairs of bones with at least two other bones between them."""
-    above = _ancestors(skeleton)
+    above = skeleton.lineage
     apart = (above[:, None, :] ^ above[None, :, :]).sum(axis=-1)
     ends = np.stack([start, end])
     between = apart[ends[:, None, :, None], ends[None, :, None, :]].min(axis=(0, 1))
