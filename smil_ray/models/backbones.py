@@ -47,8 +47,8 @@ def backbone_spec(
         size, fixed = _input_size(name, input_size)
         with torch.device("meta"):
             model = create_model(name, img_size=size if fixed else None).eval()
-            features = extract(model, torch.zeros(1, 3, size, size))
             maps = () if finest_stride is None else _map_specs(model, size, finest_stride)
+            features = extract(model, torch.zeros(1, 3, size, size), maps)
     # Each timm architecture says in its own way that a size or option does not fit it.
     except (RuntimeError, AssertionError, ValueError, TypeError, NotImplementedError) as error:
         raise ConfigError(
@@ -175,7 +175,10 @@ def _forward_features(
 ) -> tuple[Any, tuple[Tensor, ...]]:
     if not indices:
         return model.forward_features(pixels), ()
-    features, finer = model.forward_intermediates(pixels, indices=indices, output_fmt="NCHW")
+    # Some architectures stop after the last of `indices` unless told to go on.
+    features, finer = model.forward_intermediates(
+        pixels, indices=indices, stop_early=False, output_fmt="NCHW"
+    )
     return features, tuple(finer)
 
 

@@ -115,6 +115,19 @@ def test_finer_maps_go_from_fine_to_coarse_and_end_before_the_tokens(name):
     assert spec.grid == (2, 2)
 
 
+def test_backbone_that_cannot_give_its_maps_is_refused(monkeypatch):
+    give_all = timm.models.resnet.ResNet.forward_intermediates
+
+    def refuses(*given, indices=None, **options):
+        if indices is not None:
+            raise RuntimeError("shapes differ\nand more")
+        return give_all(*given, **options)
+
+    monkeypatch.setattr(timm.models.resnet.ResNet, "forward_intermediates", refuses)
+    with pytest.raises(ConfigError, match=r"test_resnet cannot be built.*found shapes differ;"):
+        backbone_spec("test_resnet", 96, finest_stride=4)
+
+
 def test_vit_has_no_finer_maps_than_its_tokens():
     assert backbone_spec("test_vit", 64, finest_stride=4).maps == ()
 
@@ -131,11 +144,12 @@ def test_features_with_maps_survive_packing():
     torch.testing.assert_close(features.pooled, again.pooled)
 
 
-def test_asking_for_maps_does_not_change_tokens_and_pooled_feature():
-    config = BackboneConfig(name="test_resnet", input_size=64, freeze=True)
+@pytest.mark.parametrize(("name", "size"), [("test_resnet", 64), ("hiera_tiny_224", 224)])
+def test_asking_for_maps_does_not_change_tokens_and_pooled_feature(name, size):
+    config = BackboneConfig(name=name, input_size=size, freeze=True)
     plain = build_backbone(config)
     with_maps = build_backbone(config, finest_stride=4)
     with_maps.load_state_dict(plain.state_dict())
-    image = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    image = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
     torch.testing.assert_close(plain(image).tokens, with_maps(image).tokens)
     torch.testing.assert_close(plain(image).pooled, with_maps(image).pooled)
