@@ -35,7 +35,10 @@ class RateColumn(ProgressColumn):
 
 @contextmanager
 def progress_bar(what: str, console: Console | None = None) -> Iterator[Update]:
-    """Show a bar while the block runs; call what it yields with (done, total)."""
+    """Show a bar while the block runs; call what it yields with (done, total).
+
+    A bar that was never called disappears: beside an error it would say nothing.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -43,12 +46,20 @@ def progress_bar(what: str, console: Console | None = None) -> Iterator[Update]:
         RateColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(what, total=None)
+    bar = Progress(*columns, console=console)
+    task = bar.add_task(what, total=None)
 
-        def update(done: int, total: int, what: str | None = None) -> None:
-            if what is not None:
-                bar.update(task, description=what)
-            bar.update(task, completed=done, total=total)
+    def update(done: int, total: int, what: str | None = None) -> None:
+        if what is not None:
+            bar.update(task, description=what)
+        bar.update(task, completed=done, total=total)
 
+    bar.start()
+    try:
         yield update
+    finally:
+        if bar.tasks[0].total is None:
+            bar.live.transient = True
+            bar.live.stop()
+        else:
+            bar.stop()

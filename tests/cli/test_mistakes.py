@@ -140,11 +140,12 @@ def test_mistake_is_one_sentence_and_exit_code_2(
     command: str, place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([place(word) for word in command.split()]) == 2
-    error = capsys.readouterr().err
+    out, error = capsys.readouterr()
     assert error.startswith(f"smil-ray {command.split()[0]}: ")
     assert CASES[command] in error
     assert error.count("\n") == 1
     assert "Traceback" not in error
+    assert "0/?" not in out
 
 
 def test_damaged_checkpoint_is_one_sentence(
