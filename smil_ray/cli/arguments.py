@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -9,8 +10,6 @@ from pydantic import BaseModel, ValidationError
 from smil_ray.errors import ConfigError
 
 Chosen = TypeVar("Chosen", bound=BaseModel)
-
-CHECKPOINT_HELP = "a run folder (its best checkpoint is used) or a checkpoint folder"
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -35,6 +34,16 @@ def add_command(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Add `checkpoint`, the trained network that a command works with."""
+    parser.add_argument(
+        "checkpoint",
+        type=Path,
+        metavar="RUN",
+        help="a run folder (its best checkpoint is used) or a checkpoint folder",
+    )
 
 
 def add_device(

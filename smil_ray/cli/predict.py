@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from smil_ray.cli.arguments import (
-    CHECKPOINT_HELP,
     Commands,
     add_command,
     add_device,
+    add_run,
     count,
     count_or_zero,
     positive,
@@ -33,7 +33,7 @@ def add_commands(commands: Commands) -> None:
         "The same command goes on after an interruption: what is in --out is not done again.",
         "smil-ray predict runs/sweep/final photo.jpg folder/ 'films/*.mp4' --out results",
     )
-    predict.add_argument("checkpoint", type=Path, help=CHECKPOINT_HELP)
+    add_run(predict)
     predict.add_argument(
         "inputs", type=Path, nargs="+", help="pictures, videos, folders, or patterns in quotes"
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from smil_ray.cli.arguments import CHECKPOINT_HELP, Commands, add_command, add_device, count
+from smil_ray.cli.arguments import Commands, add_command, add_device, add_run, count
 from smil_ray.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -23,18 +23,9 @@ def add_commands(commands: Commands) -> None:
         "PCK, MPJPE and PA-MPJPE on held-out samples, beside two baselines.",
         "smil-ray evaluate runs/sweep/final --data demo.h5 --json metrics.json",
     )
-    evaluate.add_argument("checkpoint", type=Path, help=CHECKPOINT_HELP)
-    evaluate.add_argument(
-        "--data", type=Path, help="HDF5 file or folder (default: as in training)"
-    )
-    evaluate.add_argument(
-        "--source",
-        metavar="NAME",
-        help="which of the run's data.sources (default: the one that it was selected by)",
-    )
+    _add_network_and_data(evaluate)
     evaluate.add_argument("--split", default="test", choices=("test", "val", "all"))
     evaluate.add_argument("--batch-size", type=count, default=16)
-    add_device(evaluate)
     evaluate.add_argument("--json", type=Path, help="write every figure to this file")
     evaluate.add_argument(
         "--overlays", type=Path, help="write best, median and worst predictions to this .png"
@@ -47,22 +38,13 @@ def add_commands(commands: Commands) -> None:
         "90 % intervals of joints from held-out samples, kept in the run for its predictions.",
         "smil-ray calibrate runs/sweep/final",
     )
-    calibrate.add_argument("checkpoint", type=Path, help=CHECKPOINT_HELP)
-    calibrate.add_argument(
-        "--data", type=Path, help="HDF5 file or folder (default: as in training)"
-    )
-    calibrate.add_argument(
-        "--source",
-        metavar="NAME",
-        help="which of the run's data.sources (default: the one that it was selected by)",
-    )
+    _add_network_and_data(calibrate)
     calibrate.add_argument(
         "--split",
         default="val",
         choices=("val", "test", "all"),
         help="samples that intervals come from (default: val); all for data of their own",
     )
-    add_device(calibrate)
 
     refine = add_command(
         commands,
@@ -71,7 +53,7 @@ def add_commands(commands: Commands) -> None:
         "Fit what predict found to labelled joints, or to what the head's own heat maps saw.",
         "smil-ray refine runs/sweep/final results --keypoints labels.csv --out refined",
     )
-    refine.add_argument("checkpoint", type=Path, help=CHECKPOINT_HELP)
+    add_run(refine)
     refine.add_argument("results", type=Path, help="a folder that predict wrote")
     refine.add_argument("--out", type=Path, required=True, help="folder for the refined results")
     refine.add_argument(
@@ -81,6 +63,18 @@ def add_commands(commands: Commands) -> None:
         help="CSV file of labels, file,joint,x,y (pixels), with frame and animal where needed "
         "(default: the head's own heat maps)",
     )
+
+
+def _add_network_and_data(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that `_opened` reads."""
+    add_run(parser)
+    parser.add_argument("--data", type=Path, help="HDF5 file or folder (default: as in training)")
+    parser.add_argument(
+        "--source",
+        metavar="NAME",
+        help="which of the run's data.sources (default: the one that it was selected by)",
+    )
+    add_device(parser)
 
 
 def _refine(arguments: argparse.Namespace) -> int:

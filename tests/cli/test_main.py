@@ -49,6 +49,14 @@ def test_help_of_a_command_has_a_summary_and_an_example_that_parses(
     assert summary.strip().endswith(".")
 
 
+@pytest.mark.parametrize("command", ["evaluate", "calibrate", "refine", "predict"])
+def test_help_calls_a_trained_network_run(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = help_of([command], capsys)
+    assert re.search(r"^  RUN +a run folder", text, flags=re.MULTILINE)
+
+
 def test_examples_of_the_main_help_parse(capsys: pytest.CaptureFixture[str]) -> None:
     lines = re.findall(r"^  smil-ray (.*?)(?:  +.*)?$", help_of([], capsys), flags=re.MULTILINE)
     assert len(lines) >= 5
