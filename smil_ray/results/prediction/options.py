@@ -1,10 +1,14 @@
 """How a prediction works, besides what is predicted."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from smil_ray.results.motion.smoothing import Smoothing
 from smil_ray.results.prediction.video import ALL_FRAMES, FrameRange
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is going on, how much of it is done, and of how much."""
 
 
 @dataclass(frozen=True)

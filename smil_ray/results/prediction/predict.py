@@ -7,7 +7,7 @@ square are padded to a square, as in training, or squares around boxes are cut o
 in the results are those of the file.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,7 +21,7 @@ from smil_ray.results.prediction.asking import (
     look_closer,
 )
 from smil_ray.results.prediction.cameras import KnownCamera
-from smil_ray.results.prediction.options import PredictOptions
+from smil_ray.results.prediction.options import PredictOptions, Progress
 from smil_ray.results.prediction.output.finish import finish
 from smil_ray.results.prediction.parts import Key, PartStore, Results
 from smil_ray.results.prediction.predictor import Predictor
@@ -34,8 +34,6 @@ from smil_ray.results.uncertainty.calibration import run_intervals
 from smil_ray.training.checkpoint.loading import LoadedRegressor
 
 PARTS = "parts"
-Progress = Callable[[str, int, int], None]
-"""Called with what is going on, how much of it is done, and of how much."""
 
 
 @dataclass(frozen=True)

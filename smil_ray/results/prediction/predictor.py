@@ -18,7 +18,7 @@ from smil_ray.core.device import full_precision
 from smil_ray.core.frames import change_frame
 from smil_ray.core.params import SmilParams
 from smil_ray.data.crop import animal_box, mean_window
-from smil_ray.data.replicant.coordinates import Window, project
+from smil_ray.data.replicant.coordinates import Window
 from smil_ray.errors import ConfigError, DataError
 from smil_ray.models.regressor import Regressor
 from smil_ray.results.prediction.cameras import Intrinsics
@@ -77,7 +77,7 @@ class Answer:
 
     def joints_px(self) -> Float[np.ndarray, "n_joints 2"]:
         """Return where the joints are in the whole picture, NaN behind the camera."""
-        return _to_pixels(self.joints, self.camera_px)
+        return pixels_of(self.joints[None], self.camera_px[None])[0]
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ class Predictor:
             DataError: It is predicted outside the picture.
         """
         joints = np.where(self._ignored[:, None], np.nan, answer.joints_px())
-        outline = _to_pixels(answer.vertices(), answer.camera_px)
+        outline = pixels_of(answer.vertices()[None], answer.camera_px[None])[0]
         box = animal_box(joints, tuple(self.model.skeleton.parents), picture.size_px, outline)
         if box is None:
             raise DataError(
@@ -238,10 +238,10 @@ class Predictor:
 
 
 def pixels_of(
-    joints: Float[np.ndarray, "n n_joints 3"], camera_px: Float[np.ndarray, "n 4"]
-) -> Float[np.ndarray, "n n_joints 2"]:
-    """Return where joints in camera coordinates are in their pictures, NaN behind the camera."""
-    x, y, z = np.moveaxis(joints.astype(np.float64), 2, 0)
+    points: Float[np.ndarray, "n n_points 3"], camera_px: Float[np.ndarray, "n 4"]
+) -> Float[np.ndarray, "n n_points 2"]:
+    """Return where points in camera coordinates are in their pictures, NaN behind the camera."""
+    x, y, z = np.moveaxis(points.astype(np.float64), 2, 0)
     safe = np.where(z > 0, z, np.nan)
     fx, fy, cx, cy = camera_px.T[..., None]
     return np.stack([cx - fx * x / safe, cy - fy * y / safe], axis=2)
@@ -266,9 +266,3 @@ def _for_whole_pictures(params: SmilParams, questions: Sequence[Question]) -> Sm
         keypoint_xy=start + share[..., None] * params.keypoint_xy,
         keypoint_scale=share * params.keypoint_scale,
     )
-
-
-def _to_pixels(points: np.ndarray, camera_px: Intrinsics) -> np.ndarray:
-    """Return where points in camera coordinates are in the picture, NaN behind the camera."""
-    xy, _ = project(points.astype(np.float64), np.eye(3), np.zeros(3), camera_px)
-    return xy

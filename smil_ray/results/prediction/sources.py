@@ -1,6 +1,6 @@
 """What is to be predicted: pictures and videos with the names, boxes and cameras of each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -171,8 +171,3 @@ def sources_by_label(sources: Sequence[Source]) -> dict[str, Source]:
 def frames_of_all(sources: Sequence[Source], frames: FrameRange) -> int:
     """Return how many frames all sources together have, as far as the files say."""
     return sum(source.count(frames) for source in sources)
-
-
-def only_videos(sources: Sequence[Source]) -> Iterator[Source]:
-    """Yield the videos among sources."""
-    return (source for source in sources if source.video is not None)

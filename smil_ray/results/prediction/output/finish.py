@@ -1,13 +1,13 @@
 """All files of a prediction but its rows: tables, parameters, motion, overlays, the page."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from smil_ray.results.prediction.options import PredictOptions
+from smil_ray.results.prediction.options import PredictOptions, Progress
 from smil_ray.results.prediction.output.intervals import (
     Intervals,
     intervals_of_rows,
@@ -43,7 +43,6 @@ FILES = {
     RANKING: "frames most worth labelling, the most uncertain first",
     "overlays/": "mesh and joints over the pictures; a video for each video",
 }
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from smil_ray.core import rotations
@@ -14,7 +13,7 @@ from smil_ray.results.motion.gait import find_stance, find_steps
 from smil_ray.results.motion.plots import plot_angles, plot_gait
 from smil_ray.results.motion.smoothing import Smoothing, jitter
 from smil_ray.results.prediction.output.smoothed import smoothed
-from smil_ray.results.prediction.output.tables import Write, csv_writer
+from smil_ray.results.prediction.output.tables import Write, csv_writer, table_of
 from smil_ray.results.prediction.parts import Results
 from smil_ray.results.prediction.predictor import Predictor
 from smil_ray.results.prediction.sources import Plan, Source, sources_by_label
@@ -138,7 +137,7 @@ def _write_angles(
             "value_deg": values[:, number],
             "velocity_deg_s": speeds[:, number],
         }
-        write(_table(columns))
+        write(table_of(columns))
     chosen = [n for n, angle in enumerate(angles) if _is_of(angle, legs, predictor)]
     if chosen:
         path = plots.with_name(f"{plots.name}_angles.png")
@@ -169,7 +168,7 @@ def _write_gait(
     for number, foot in enumerate(feet):
         phase = np.where(stance[:, number], "stance", "swing")
         columns = {**sequence.keys, "foot": np.full(len(phase), foot), "phase": phase}
-        writers[0](_table({**columns, "forward_bl": forward[:, number]}))
+        writers[0](table_of({**columns, "forward_bl": forward[:, number]}))
     steps = find_steps(stance, forward)
     if steps:
         frames = sequence.frames
@@ -184,7 +183,7 @@ def _write_gait(
             "duty_factor": np.array([s.duty_factor for s in steps], dtype=np.float64),
             "stride_bl": np.array([step.stride for step in steps]),
         }
-        writers[1](_table(columns))
+        writers[1](table_of(columns))
     path = plots.with_name(f"{plots.name}_gait.png")
     time, unit = _time(sequence)
     plot_gait(stance, time, feet, unit, path)
@@ -194,7 +193,3 @@ def _write_gait(
 def _time(sequence: _Sequence) -> tuple[np.ndarray, str]:
     known = bool(np.isfinite(sequence.time_s).all())
     return (sequence.time_s, "s") if known else (sequence.frames.astype(np.float64), "frames")
-
-
-def _table(columns: dict[str, np.ndarray]) -> "pa.Table":
-    return pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()})

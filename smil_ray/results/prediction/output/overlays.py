@@ -13,7 +13,7 @@ from smil_ray.data.image_io import write_png
 from smil_ray.data.replicant.coordinates import Window
 from smil_ray.render.overlay import PREDICTED_COLOR, draw_keypoints, draw_mesh, draw_radii
 from smil_ray.results.prediction.output.intervals import Intervals
-from smil_ray.results.prediction.parts import Key, Results, Rows
+from smil_ray.results.prediction.parts import Key, Results, Rows, stacked
 from smil_ray.results.prediction.predictor import Predictor
 from smil_ray.results.prediction.read_ahead import read_ahead
 from smil_ray.results.prediction.rows import params_of
@@ -161,9 +161,7 @@ class _Frames:
             if self._keys[self._next][2] == frame:
                 found.append(row)
             self._next += 1
-        if not found:
-            return None
-        return {name: np.concatenate([row[name] for row in found]) for name in found[0]}
+        return stacked(found) if found else None
 
     @staticmethod
     def _each(results: Results) -> Iterator[Rows]:

@@ -1,6 +1,6 @@
 """Tidy tables: a row for each frame, animal and joint, and a row for each frame and animal."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def _joint_table(
         confidence = confidence_of(rows["keypoint_scale_px"], side)
     radius_px, radius_pct = (empty, empty) if intervals is None else intervals(rows)
     each = {name: rows[name].repeat(n_joints) for name in ("name", "source", "frame", "time_s")}
-    return _table(
+    return table_of(
         each
         | {
             "animal": rows["animal"].repeat(n_joints),
@@ -97,11 +97,11 @@ def _animal_table(rows: Rows, intervals: Intervals | None) -> "pa.Table":
     columns["vertical_fov_deg"] = np.degrees(2.0 * np.arctan(0.5 * height / fy))
     if intervals is not None:
         columns["mean_interval_3d_pct_bl"] = np.nanmean(intervals(rows)[1], axis=1)
-    return _table(columns | {"notes": rows["notes"]})
+    return table_of(columns | {"notes": rows["notes"]})
 
 
-def _table(columns: dict[str, np.ndarray]) -> "pa.Table":
-    """Return a table in which NaN is a missing value."""
+def table_of(columns: Mapping[str, np.ndarray]) -> "pa.Table":
+    """Return a table of named columns of one length, in which NaN is a missing value."""
     return pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()})
 
 
