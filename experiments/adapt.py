@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -33,9 +33,6 @@ from smil_ray.cli.arguments import count, count_or_zero
 from smil_ray.cli.exit import exit_code
 from smil_ray.cli.progress import progress_bar
 from smil_ray.config.reading import config_from_dict, merge, read_yaml
-
-if TYPE_CHECKING:
-    pass
 
 CONFIG = Path(__file__).parent / "configs" / "adapt.yaml"
 SIZE = 128

@@ -17,6 +17,7 @@ from smil_ray.config.data import (
     AugmentConfig,
     DataConfig,
     FeatureCacheMode,
+    source_of_metric,
 )
 from smil_ray.config.labels import LabelConfig
 from smil_ray.config.loss import (
@@ -78,4 +79,5 @@ __all__ = [
     "Stage",
     "TrackingConfig",
     "TrainConfig",
+    "source_of_metric",
 ]

@@ -132,7 +132,7 @@ class DataConfig(Settings):
     def main_source(self, metric: str) -> str | None:
         """Return the source that `val/SOURCE/...` names, or the first; None without sources."""
         names = [source.name for source in self.sources]
-        named = metric.split("/")[1] if metric.count("/") > 1 else None
+        named = source_of_metric(metric)
         return named if named in names else next(iter(names), None)
 
     def with_absolute_paths(self) -> "DataConfig":
@@ -148,3 +148,8 @@ class DataConfig(Settings):
         if self.path is not None:
             changes["path"] = absolute(self.path)
         return self.model_copy(update=changes)
+
+
+def source_of_metric(metric: str) -> str | None:
+    """Return SOURCE of `val/SOURCE/...`; None where a metric is of all samples."""
+    return metric.split("/")[1] if metric.count("/") > 1 else None

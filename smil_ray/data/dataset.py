@@ -212,6 +212,11 @@ def resized(sample: Sample, size: int) -> Sample:
     return replace(sample, image=image, mask=mask)
 
 
+def names_its_body_model(path: Path) -> bool:
+    """Return whether a data set was made with a body model: files of samples; not annotations."""
+    return not (path.is_dir() or is_label_path(path))
+
+
 def default_input_size(backbone_name: str | None) -> int:
     """Return the seed's image size for a backbone: after its patch size; ResNets 512, else 224.
 

@@ -1,4 +1,4 @@
-"""What `SmilDataset` reads from: an HDF5 file, a predecessor's file or a replicAnt folder."""
+"""What `SmilDataset` reads from: an HDF5 file, ours or a predecessor's, a folder, or labels."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from smil_ray.body.smil_model import SmilModel
-from smil_ray.config import Config, DataConfig
+from smil_ray.config import Config, DataConfig, source_of_metric
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.data.mixed import MixedData
 from smil_ray.errors import CheckpointError, ConfigError
@@ -28,10 +28,10 @@ from smil_ray.training.checkpoint.frozen_weights import FrozenWeights
 from smil_ray.training.data_splits import split_data
 from smil_ray.training.parts import Parts, SampleSource
 from smil_ray.training.validation.mean_pose import (
-    MOST_SAMPLES,
     POSE_SCORE,
     RELATIVE,
     mean_pose_figures,
+    training_labels,
 )
 from smil_ray.training.warm_start import inherited_prior, parent_of, start_checkpoint
 
@@ -109,16 +109,20 @@ def assemble(
     split = split_data(config, data)
     splits, whole = split.used, split.whole
     start = resume or start_checkpoint(config, model)
-    prior = inherited_prior(start) or fit_prior(data, whole.train)
+    # Of the whole training split, so that runs on parts of it are measured alike.
+    labels = training_labels(data, whole.train)
+    prior = inherited_prior(start)
+    if prior is None:
+        prior = ParameterPrior.fit(labels.target.joint_rot, labels.target.betas)
     objective = _objective(config, data, model, prior)
 
-    # Of the whole training split, so that runs on parts of it are measured alike.
     def mean_pose_on(val: np.ndarray) -> dict[str, float]:
-        return mean_pose_figures(data, whole.train, val, model, config.body)
+        return mean_pose_figures(labels, data, val, model, config.body)
 
     mean_pose = mean_pose_on(whole.val)
     sources = tuple(replace(s, mean_pose=mean_pose_on(s.splits.val)) for s in split.sources)
-    _check_metric(config, {None: mean_pose} | {s.name: s.mean_pose for s in sources})
+    measured = {s.name: s.mean_pose for s in sources if len(s.splits.val)}
+    _check_metric(config, {None: mean_pose} | measured)
     if start is None:
         statistics = target_statistics(data, splits.train, model)
     else:
@@ -168,17 +172,18 @@ def _check_metric(config: Config, mean_poses: Mapping[str | None, dict[str, floa
 
     Args:
         config: The configuration.
-        mean_poses: Figures of the mean pose on each source, and under None on all samples.
+        mean_poses: Figures of the mean pose on each source that is validated on, and under None
+            on all samples.
     """
     metric = config.train.select_metric
     _, _, figure = metric.rpartition("/")
-    source = metric.split("/")[1] if metric.count("/") > 1 else None
+    source = source_of_metric(metric)
     if source not in mean_poses:
         names = [f"val/{name}/{figure}" for name in mean_poses if name is not None]
         raise ConfigError(
             f"train.select_metric: {metric}",
             expected=" or ".join([*names, f"val/{figure}"]),
-            found=f"no source {source} in data.sources",
+            found=f"no source {source} with validation samples in data.sources",
         )
     if mean_poses[source] or figure not in (POSE_SCORE, *RELATIVE):
         return
@@ -247,12 +252,6 @@ def _check_cameras(config: Config, data: SampleSource) -> None:
             remedy="set model.camera: predicted, or give the field of view of the pictures to "
             "`smil-ray preprocess --fov-deg`",
         )
-
-
-def fit_prior(data: SampleSource, train: np.ndarray) -> ParameterPrior | None:
-    """Return what poses and shapes are likely by the training split; None where it has too few."""
-    labels = data.labels(means.evenly(train, MOST_SAMPLES).tolist())
-    return ParameterPrior.fit(labels["joint_rot"], labels["betas"])
 
 
 def target_statistics(data: SampleSource, train: np.ndarray, model: SmilModel) -> TargetStatistics:

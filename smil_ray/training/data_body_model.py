@@ -4,7 +4,7 @@ from pathlib import Path
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import SHAPE_FAMILY, Config
-from smil_ray.data.dataset import SmilDataset
+from smil_ray.data.dataset import SmilDataset, names_its_body_model
 from smil_ray.errors import ConfigError, ModelFileError
 
 
@@ -12,14 +12,14 @@ def with_body_model_of_data(config: Config) -> Config:
     """Return `config` with the body model that its data file was made with.
 
     A model that was written down anywhere is left alone: one that does not fit is an error when
-    the data are opened. So is the default where the data are a folder, which has no model.
+    the data are opened. So is the default where the data are a folder or labels, which have no model.
 
     Raises:
         ConfigError: The model is not where it was when the file was made, or has changed.
         DataError: The data cannot be read.
     """
     written = "body" in config.model_fields_set and "model" in config.body.model_fields_set
-    files = [Path(path) for path in config.data.paths if not Path(path).is_dir()]
+    files = [Path(path) for path in config.data.paths if names_its_body_model(Path(path))]
     if written or not files:
         return config
     body = config.body.model_copy(update={"model": body_model_of(files[0])})
@@ -33,7 +33,7 @@ def body_model_of(data: Path) -> str:
         ConfigError: The model is not where it was when the file was made, or has changed.
         DataError: The data cannot be read.
     """
-    if data.is_dir():
+    if not names_its_body_model(data):
         return SHAPE_FAMILY
     facts = SmilDataset.from_path(data).metadata
     place = str(facts["settings"].get("model", SHAPE_FAMILY))

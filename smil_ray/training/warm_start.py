@@ -9,8 +9,7 @@ from pathlib import Path
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import SHAPE_FAMILY, BodyConfig, Config, ModelConfig
 from smil_ray.config.reading import flatten, load_config, merge
-from smil_ray.data.dataset import SmilDataset
-from smil_ray.data.labels.formats import is_label_path
+from smil_ray.data.dataset import SmilDataset, names_its_body_model
 from smil_ray.errors import ConfigError
 from smil_ray.losses.prior import ParameterPrior
 from smil_ray.training.checkpoint.files import CONFIG, Checkpoint, load_checkpoint, read_meta
@@ -124,7 +123,7 @@ def _body_model(checkpoint: Path, parent: Config) -> str:
 
 def _check_data(path: str, place: str) -> None:
     """Refuse a data file that says it was made with another body model than the one in `place`."""
-    if not Path(path).is_file() or is_label_path(Path(path)):
+    if not Path(path).is_file() or not names_its_body_model(Path(path)):
         return
     facts = SmilDataset.from_path(path).metadata
     model = SmilModel.open(place)

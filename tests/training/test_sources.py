@@ -166,7 +166,7 @@ def test_sources_are_validated_apart_and_together(
 @pytest.mark.parametrize(
     ("metric", "message"),
     [
-        ("val/zoo/pck_auc_bbox", "no source zoo in data.sources"),
+        ("val/zoo/pck_auc_bbox", "no source zoo with validation samples"),
         ("val/lab/pose_score", "select by a 2D figure"),
     ],
 )

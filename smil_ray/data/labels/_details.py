@@ -75,6 +75,10 @@ class YoloLayout:
     images: dict[str, str]
     names: tuple[str, ...]
 
+    def labels(self, split: str) -> str:
+        """Return where a split's text files are: sleap-io's rule."""
+        return self.images[split].replace("/images", "/labels")
+
 
 def yolo_layout(path: Path) -> YoloLayout:
     """Return the layout of a `data.yaml`.
@@ -89,12 +93,10 @@ def yolo_layout(path: Path) -> YoloLayout:
     return YoloLayout(images, tuple(map(str, values.get("node_names") or first)))
 
 
-def of_yolo(pictures: Sequence[Path]) -> dict[int, list[np.ndarray]]:
+def of_yolo(files: Sequence[Path]) -> dict[int, list[np.ndarray]]:
     """Return the flags of visibility of each picture's text file; sleap-io has checked them."""
     found = {}
-    for number, picture in enumerate(pictures):
-        folder = Path(str(picture.parent).replace("/images", "/labels"))
-        file = folder / f"{picture.stem}.txt"
+    for number, file in enumerate(files):
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
         rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
         numbers = [np.array([float(v) for v in row[_BOX_NUMBERS:]]) for row in rows]

@@ -109,19 +109,20 @@ def _load_ultralytics(path: Path, pictures: Path | None) -> Loaded:
     layout = _details.yolo_layout(root / YOLO_FILE)
     skeleton = sio.Skeleton(list(layout.names)) if layout.names else None
     frames: list[Any] = []
+    files: list[Path] = []
     for split in _SPLITS:
         if (root / layout.images[split]).is_dir():
             labels = sio.load_ultralytics(str(root), split=split, skeleton=skeleton)
             frames.extend(labels.labeled_frames)
+            stems = [Path(_file_of(frame) or "").stem for frame in labels.labeled_frames]
+            files.extend(root / layout.labels(split) / f"{stem}.txt" for stem in stems)
     if not frames:
         raise DataError(
             f"{root / YOLO_FILE}: no pictures",
             expected=f"folders such as {root / layout.images['train']}",
             found="none",
         )
-    files = [Path(_file_of(frame) or "") for frame in frames]
-    visibility = _details.of_yolo(files)
-    return Loaded(tuple(frames), {}, {}, visibility)
+    return Loaded(tuple(frames), {}, {}, _details.of_yolo(files))
 
 
 def _load_dlc(path: Path, pictures: Path | None) -> Loaded:

@@ -12,6 +12,7 @@ from smil_ray.data.image_files.formats import IMAGE_SUFFIXES
 from smil_ray.data.labels import _sleap_io
 from smil_ray.data.labels.pictures import find_file
 from smil_ray.data.labels.records import LabelFile, LabelledFrame
+from smil_ray.errors import DataError
 
 _KEPT_FILES = 4
 
@@ -100,10 +101,12 @@ def frame_of(entry: LabelEntry) -> tuple[LabelFile, LabelledFrame]:
     """Return the file of an entry, read, and its frame.
 
     Raises:
-        DataError: See `read_labels`.
+        DataError: See `read_labels`; or the file has lost the frame since.
     """
     labels = read_labels(entry.labels_path, entry.config)
-    return labels, next(frame for frame in labels.frames if frame.name == entry.frame)
+    if entry.frame not in labels.by_name:
+        raise DataError(f"{entry.labels_path}: the frame {entry.frame} is not in it any more")
+    return labels, labels.by_name[entry.frame]
 
 
 def _file_of(frame: LabelledFrame, path: Path, folder: Path | None) -> Path:

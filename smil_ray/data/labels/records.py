@@ -1,6 +1,7 @@
 """What a file of labels says, whatever its format: frames, and the animals labelled in them."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,11 @@ class LabelFile:
     node_names: tuple[str, ...]
     frames: tuple[LabelledFrame, ...]
     notes: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def by_name(self) -> dict[str, LabelledFrame]:
+        """The frames by their names."""
+        return {frame.name: frame for frame in self.frames}
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,10 @@ class FolderSource:
         if crops.mode != "none":
             settings["crop"] = crops.model_dump(mode="json")
             digest.update(crops.model_dump_json().encode())
-        info = StoreInfo.of(model, size, settings)
-        self.info = StoreInfo(
-            **{**vars(info), "content_hash": digest.hexdigest(), "drop_counts": count(reasons)}
+        self.info = replace(
+            StoreInfo.of(model, size, settings),
+            content_hash=digest.hexdigest(),
+            drop_counts=count(reasons),
         )
 
     def read(self, indices: Sequence[int]) -> list[Sample]:

@@ -160,9 +160,7 @@ class _Setup:
             data = self._open_data(config, model)
             parts = assemble(config, data, model, self._world.device, resume=resume)
             hooks = BuildHooks(announce=partial(write_build_note, run))
-            parts = with_cached_features(
-                parts, config, self._world.device, resume=resume, hooks=hooks
-            )
+            parts = with_cached_features(parts, config, self._world.device, hooks=hooks)
             self._first = parts
         else:
             parts = assemble_beside(self._first, config, resume)

@@ -84,7 +84,7 @@ def train_in_this_process(
         stop = stop or _StopFile(run)
         build = _build_hooks(run, world, (display, announce), stop)
         try:
-            parts = with_cached_features(parts, config, world.device, resume=resume, hooks=build)
+            parts = with_cached_features(parts, config, world.device, hooks=build)
             is_stopped = False
         except BuildStoppedError:
             is_stopped = True

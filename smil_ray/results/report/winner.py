@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from smil_ray.config import source_of_metric
 from smil_ray.data.dataset import SmilDataset
 from smil_ray.errors import ConfigError
 from smil_ray.results.evaluate import (
@@ -22,7 +23,7 @@ from smil_ray.results.ranking.sample_errors import SampleErrors
 from smil_ray.results.uncertainty.calibration import calibrate_run
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.checkpoint.loading import LoadedRegressor, load_regressor
-from smil_ray.training.validation.mean_pose import mean_pose_figures
+from smil_ray.training.validation.mean_pose import mean_pose_figures, training_labels
 from smil_ray.training.validation.metrics import MetricSums
 
 PICTURE_FILE = "plots/best_median_worst.png"
@@ -73,7 +74,7 @@ def measure_samples(run: Path, *, limit: int = MOST_SAMPLES) -> SampleErrors:
         sums.add(predict(batch), batch, model)
     figures = with_pose_score(sums.per_sample(), _mean_pose(run, loaded, dataset))
     names, groups = dataset.names, dataset.groups
-    source = _source(loaded)
+    source = source_of_metric(loaded.config.train.select_metric)
     place = "val/" if source is None else f"val/{source}/"
     return SampleErrors(
         {f"{place}{key}": _by_name(each.values, indices, names) for key, each in figures.items()},
@@ -88,21 +89,16 @@ def _by_name(values: np.ndarray, indices: Sequence[int], names: Sequence[str]) -
     return {names[index]: value for index, value in pairs if math.isfinite(value)}
 
 
-def _source(loaded: LoadedRegressor) -> str | None:
-    """Return the source that a run's checkpoints were selected by, as in val/SOURCE/..."""
-    metric = loaded.config.train.select_metric
-    return metric.split("/")[1] if metric.count("/") > 1 else None
-
-
 def _mean_pose(run: Path, loaded: LoadedRegressor, dataset: SmilDataset) -> dict[str, float]:
     """Return what the run's scores were relative to; measured anew for runs that do not say."""
-    facts, source = RunDir.open(run).facts(), _source(loaded)
+    facts, source = RunDir.open(run).facts(), source_of_metric(loaded.config.train.select_metric)
     known = facts if source is None else facts["sources"][source]
     known = known.get("mean_pose")
     if known is not None:
         return known
     splits = splits_of(loaded, dataset)
-    return mean_pose_figures(dataset, splits.train, splits.val, loaded.model, loaded.config.body)
+    train = training_labels(dataset, splits.train)
+    return mean_pose_figures(train, dataset, splits.val, loaded.model, loaded.config.body)
 
 
 def open_run(run: Path) -> tuple[LoadedRegressor, SmilDataset]:

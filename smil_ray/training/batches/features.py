@@ -30,16 +30,13 @@ from smil_ray.data.features.key import (
 )
 from smil_ray.data.features.shard import ShardMaker
 from smil_ray.data.mixed import MixedData, SourceData
-from smil_ray.errors import CheckpointError
 from smil_ray.models.backbones import Backbone
 from smil_ray.models.placement import place
-from smil_ray.training.checkpoint.files import Checkpoint
 from smil_ray.training.parts import CachedFeatures, Parts
 
 log = logging.getLogger(__name__)
 
 AUTO_PRECISION = "fp16"
-_BACKBONE = "backbone."
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,6 @@ def with_cached_features(
     config: Config,
     device: torch.device | str = "cpu",
     *,
-    resume: Checkpoint | None = None,
     hooks: BuildHooks | None = None,
 ) -> Parts:
     """Return the parts with cached features where `data.feature_cache` asks for them.
@@ -77,10 +73,9 @@ def with_cached_features(
     What is missing of the cache is computed here, on `device`. `feature_note` says what was done.
 
     Args:
-        parts: The run's parts; its backbone gets the weights of `resume`.
+        parts: The run's parts.
         config: The resolved configuration.
         device: Where the backbone computes.
-        resume: The checkpoint that the run goes on from.
         hooks: Progress, and whether to stop.
 
     Raises:
@@ -93,8 +88,6 @@ def with_cached_features(
         if config.data.feature_cache not in ("off", "auto"):
             log.warning("features are not cached: %s", reason)
         return replace(parts, feature_note=f"not cached: {reason}")
-    if resume is not None:
-        _restore_backbone(parts.regressor.backbone, resume)
     plans = plan_features(parts, config)
     try:
         features = ensure_caches(parts, config, plans, device, hooks)
@@ -139,8 +132,9 @@ def plan_features(parts: Parts, config: Config) -> Plans:
 
     Each source has caches of its own, which runs on that source alone share.
     """
+    weights = weights_hash(parts.regressor.backbone)
     return {
-        name: _plan(parts, config.model_copy(update={"data": settings}), data)
+        name: _plan(parts, config.model_copy(update={"data": settings}), data, weights)
         for name, (data, settings) in _each_data(parts, config).items()
     }
 
@@ -157,9 +151,8 @@ def _each_data(parts: Parts, config: Config) -> dict[str, tuple[SourceData, Data
     return {name: (data, each[name]) for name, data in parts.data.sources.items()}
 
 
-def _plan(parts: Parts, config: Config, data: SourceData) -> FeaturePlan:
-    backbone, mode = parts.regressor.backbone, config.data.feature_cache
-    spec = backbone.spec
+def _plan(parts: Parts, config: Config, data: SourceData, weights: str) -> FeaturePlan:
+    spec, mode = parts.regressor.backbone.spec, config.data.feature_cache
     precision = AUTO_PRECISION if mode in ("off", "auto") else mode
     width = sum(spec.widths)
     plain = FeatureKey(
@@ -167,7 +160,7 @@ def _plan(parts: Parts, config: Config, data: SourceData) -> FeaturePlan:
         order_hash=order_hash(data.names),
         model_hash=parts.model.content_hash,
         backbone=spec.name,
-        weights_hash=weights_hash(backbone),
+        weights_hash=weights,
         library=f"timm {version('timm')}",
         input_size=spec.input_size,
         precision=precision,
@@ -243,19 +236,3 @@ def _ensure(
     with contextlib.suppress(OSError):  # Somebody else's cache may be read-only.
         os.utime(folder / MANIFEST)
     return FeatureCache(folder, key)
-
-
-def _restore_backbone(backbone: Backbone, checkpoint: Checkpoint) -> None:
-    """Compute features with the weights that the run began with, not with a changed file's."""
-    own = {
-        name.removeprefix(_BACKBONE): value
-        for name, value in checkpoint.weights.items()
-        if name.startswith(_BACKBONE)
-    }
-    try:
-        backbone.load_state_dict(own)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"Checkpoint {checkpoint.path} does not fit the configuration: {error}",
-            remedy="resume with the configuration of the run, or start a new run",
-        ) from error

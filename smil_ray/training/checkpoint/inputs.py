@@ -145,7 +145,7 @@ def _keep(run: Path, name: str, write: Callable[[Path], object]) -> Path:
         if not _link(run, name, partial):
             write(partial)
         partial.replace(target)
-    except (OSError, ModelFileError) as error:
+    except (OSError, ModelFileError, SafetensorError) as error:
         raise CheckpointError(
             f"{target} cannot be written: {error}",
             remedy="free space or choose another run.output_dir",

@@ -45,7 +45,7 @@ RELATIVE = {
 }
 """Figures over the mean pose's, and what they divide."""
 MOST_SAMPLES = 5000
-"""The mean is over at most so many training samples, evenly spread."""
+"""Means and likely poses are of at most so many training samples, evenly spread."""
 BATCH = 256
 
 
@@ -90,26 +90,27 @@ class MeanPose:
         return self.params.map(lambda value: value.expand(batch.size, *value.shape[1:]))
 
 
+def training_labels(data: SampleSource, train: np.ndarray) -> Batch:
+    """Return the labels of at most MOST_SAMPLES training samples, evenly spread."""
+    return means.labels_of(data, means.evenly(train, MOST_SAMPLES))
+
+
 def mean_pose_figures(
-    data: SampleSource,
-    train: np.ndarray,
-    val: np.ndarray,
-    model: SmilModel,
-    body: BodyConfig,
+    train: Batch, data: SampleSource, val: np.ndarray, model: SmilModel, body: BodyConfig
 ) -> dict[str, float]:
     """Return the figures of the mean pose of `train` on `val`; only labels are read.
 
     Empty where the training samples have no pose or the validation samples no 3D joints.
 
     Args:
+        train: Labels that the mean is taken over, as `training_labels` gives them.
         data: The data set.
-        train: Samples that the mean is taken over (see `MOST_SAMPLES`).
         val: Samples that it is measured on.
         model: The body model, on the device that computes.
         body: How bodies are posed.
     """
     try:
-        mean = MeanPose.of([means.labels_of(data, means.evenly(train, MOST_SAMPLES))])
+        mean = MeanPose.of([train])
     except DataError:
         return {}
     mean = MeanPose(mean.params.map(lambda value: value.to(model.device)))

@@ -226,10 +226,9 @@ def test_resumed_run_uses_the_weights_it_began_with(
     first = attach(config)
     fit(first, config, folder=tmp_path)
     checkpoint = load_newest(tmp_path / "checkpoints")
-    assembled = assemble(config, data, insect)
-    for parameter in assembled.regressor.backbone.parameters():
-        torch.nn.init.ones_(parameter)
-    resumed = with_cached_features(assembled, config, resume=checkpoint)
+    # Another seed gives another random backbone, unless it comes from the checkpoint.
+    other = frozen(data={"feature_cache": "fp32"}, train={"seed": 99})
+    resumed = with_cached_features(assemble(other, data, insect, resume=checkpoint), other)
     assert train_cache(resumed).folder == train_cache(first).folder
 
 

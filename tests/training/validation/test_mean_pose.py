@@ -19,6 +19,7 @@ from smil_ray.training.validation.mean_pose import (
     MeanPose,
     mean_pose_figures,
     relative_figures,
+    training_labels,
     verdict,
 )
 from smil_ray.training.validation.metrics import MetricSums
@@ -28,13 +29,15 @@ TRAIN, VAL = np.arange(16), np.arange(16, 24)
 
 
 def figures_on(samples: list[Sample], model: SmilModel) -> dict[str, float]:
-    return mean_pose_figures(MemoryData(samples), TRAIN, VAL, model, BodyConfig())
+    data = MemoryData(samples)
+    return mean_pose_figures(training_labels(data, TRAIN), data, VAL, model, BodyConfig())
 
 
 def test_figures_are_those_of_a_predictor_on_whole_batches(
     insect: SmilModel, samples: list[Sample]
 ) -> None:
-    found = mean_pose_figures(NoPictures(samples), TRAIN, VAL, insect, BodyConfig())
+    data = NoPictures(samples)
+    found = mean_pose_figures(training_labels(data, TRAIN), data, VAL, insect, BodyConfig())
     sums = MetricSums(insect.skeleton, SIZE)
     held_out = collate(samples[16:])
     sums.add(MeanPose.of([collate(samples[:16])])(held_out), held_out, insect)
