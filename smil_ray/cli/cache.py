@@ -83,7 +83,8 @@ def _list(arguments: argparse.Namespace) -> int:
     entries = list_caches(root)
     table = Table(title=f"feature caches in {root}", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("name", "samples", "views", "px", "type", "size", "last used", "done"):
-        table.add_column(heading, no_wrap=heading == "name")
+        is_name = heading == "name"
+        table.add_column(heading, no_wrap=not is_name, overflow="fold" if is_name else "ellipsis")
     for entry in entries:
         key = entry.key
         used = datetime.fromtimestamp(entry.used).astimezone()

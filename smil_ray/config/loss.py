@@ -26,6 +26,9 @@ class CurriculumStage(Stage):
 class LossConfig(Settings):
     """Loss weights by term and the curriculum that changes them over epochs.
 
+    `base_weights` in a file replaces all the defaults: a term that it does not name is off.
+    `--set loss.base_weights.betas=0` changes one weight and keeps the others.
+
     In the camera frame `cam_rot` and `cam_trans` are constant and their terms zero; in the root
     frame `global_rot` and `trans` are. `unseen_joint_weight` is the weight, in 3D and rotation
     terms, of joints that are labelled but not seen (the seed: 0). `pose_prior` and `shape_prior`

@@ -12,7 +12,7 @@ def with_body_model_of_data(config: Config) -> Config:
     """Return `config` with the body model that its data file was made with.
 
     A model that was written down anywhere is left alone: one that does not fit is an error when
-    the data are opened. So is the default where the data are a folder or labels, which have no model.
+    the data are opened. So is the default where the data are a folder or labels, which name none.
 
     Raises:
         ConfigError: The model is not where it was when the file was made, or has changed.
