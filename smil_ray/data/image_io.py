@@ -16,7 +16,8 @@ from jaxtyping import Shaped, UInt8
 
 from smil_ray.data.filters import SampleError
 from smil_ray.data.image_files.decoding import decode, decode_red
-from smil_ray.data.image_files.formats import LOSSLESS, read_header
+from smil_ray.data.image_files.formats import LOSSLESS, Header, read_header
+from smil_ray.data.image_files.uploads import check_upload
 from smil_ray.data.replicant.coordinates import Window
 from smil_ray.errors import DataError
 
@@ -55,8 +56,21 @@ def read_upright(path: Path) -> UprightPicture:
         SampleError: Missing, no picture that is read, too large, truncated or damaged.
     """
     data = read_bytes(path)
-    header = read_header(data, path.name)
-    decoded = decode(data, path.name, header)
+    return _upright(data, path.name, read_header(data, path.name))
+
+
+def read_upload(data: bytes, name: str) -> UprightPicture:
+    """Return an encoded picture that somebody sent, the way up that viewers show it.
+
+    Raises:
+        SampleError: Beyond the limits of `image_files.uploads`, which its header tells before
+            anything is decoded; no picture that is read, truncated or damaged.
+    """
+    return _upright(data, name, check_upload(data, name))
+
+
+def _upright(data: bytes, name: str, header: Header) -> UprightPicture:
+    decoded = decode(data, name, header)
     rgb, notes = decoded.rgb, []
     if decoded.levels is not None:
         low, high = decoded.levels
