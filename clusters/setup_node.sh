@@ -15,7 +15,9 @@ uv pip install --python "$environment/bin/python" --compile-bytecode --require-h
   --requirement "$code/constraints.txt"
 uv pip install --python "$environment/bin/python" --no-deps --editable "$code"
 
-# Ray runs every command as `bash --login -i`, which reads ~/.bashrc: this puts `ray`, `python`
-# and `smil-ray` of the environment first.
-line="export PATH=\"$environment/bin:\$HOME/.local/bin:\$PATH\""
-grep -qxF "$line" "$HOME/.bashrc" || echo "$line" >>"$HOME/.bashrc"
+# Ray runs every command as `bash --login -i`, which reads ~/.bashrc: these lines put `ray`, `python`
+# and `smil-ray` of the environment first, and demand the token of whoever talks to Ray.
+for line in "export PATH=\"$environment/bin:\$HOME/.local/bin:\$PATH\"" "export RAY_AUTH_MODE=token"; do
+  grep -qxF "$line" "$HOME/.bashrc" || echo "$line" >>"$HOME/.bashrc"
+done
+chmod 600 "$HOME/.ray/auth_token"

@@ -23,6 +23,7 @@ from smil_ray.cli import (
     synth,
     weights,
 )
+from smil_ray.cli.cluster import commands as cluster
 from smil_ray.cli.exit import exit_code
 
 MODULES = (
@@ -37,6 +38,7 @@ MODULES = (
     predict,
     compare,
     runs,
+    cluster,
 )
 EPILOG = """\
 from images to a trained network:

@@ -1,0 +1,1 @@
+"""`smil-ray cluster init` and `smil-ray cluster check`."""

@@ -1,0 +1,1 @@
+"""Files that start clusters: filled in for a newcomer, and validated offline."""

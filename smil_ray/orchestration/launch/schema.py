@@ -1,0 +1,26 @@
+"""JSON schemas: the first disagreement of a file with one, as a sentence."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from smil_ray.errors import ConfigError
+
+
+def check_schema(path: Path, values: Any, schema: Mapping[str, Any]) -> None:
+    """Raise ConfigError that names file and field where `values` do not fit a JSON schema."""
+    validator = jsonschema.Draft7Validator(schema)
+    error = jsonschema.exceptions.best_match(validator.iter_errors(values))
+    if error is None:
+        return
+    place = ".".join(str(part) for part in error.absolute_path)
+    where = f"{path}: {place}" if place else str(path)
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = list(error.schema.get("properties", {}))
+        strange = next(key for key in error.instance if key not in known)
+        near = difflib.get_close_matches(str(strange), known, n=1, cutoff=0.0)
+        raise ConfigError(f"{where}: unknown key {strange!r}; the nearest is {near[0]!r}")
+    raise ConfigError(f"{where}: {error.message}")
