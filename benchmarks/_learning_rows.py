@@ -65,7 +65,7 @@ def rows(scale: float = 1.0) -> dict[str, Row]:
     no_maps = {"loss": {"base_weights": {**weights, "keypoint_heatmap": 0.0}}}
     placed = {"loss": {"base_weights": {**weights, "trans": 20.0}}, **known_camera}
     return {
-        FIRST: Row(most, 5, FINE_TUNED, seeds=(0, 1)),
+        FIRST: Row(most, 6, FINE_TUNED, seeds=(0, 1)),
         REFERENCE: Row(some, 4),
         "from scratch": Row(some, 4, {"model": scratch}),
         "pretrained, all trained": Row(some, 4, {"model": trained}),
