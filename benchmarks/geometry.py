@@ -269,10 +269,12 @@ def machine() -> str:
 
 
 def write_section(title: str, text: str) -> None:
-    """Replace one `## title` section of the results, or append it."""
+    """Replace the section `## title` of the results where it stands, or append it."""
     old = RESULTS.read_text() if RESULTS.is_file() else "# Benchmark results\n"
-    others = re.sub(rf"\n## {title}\n.*?(?=\n## |\Z)", "", old, flags=re.DOTALL)
-    RESULTS.write_text(others.rstrip("\n") + "\n\n" + text)
+    found = re.search(rf"^## {title}\n.*?(?=^## |\Z)", old, flags=re.DOTALL | re.MULTILINE)
+    before, after = (old[: found.start()], old[found.end() :]) if found else (old, "")
+    parts = (part.strip("\n") for part in (before, text, after))
+    RESULTS.write_text("\n\n".join(part for part in parts if part) + "\n")
 
 
 if __name__ == "__main__":
