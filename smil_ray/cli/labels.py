@@ -8,9 +8,13 @@ from smil_ray.cli.arguments import Commands, add_command
 
 if TYPE_CHECKING:
     from smil_ray.config import LabelConfig
+    from smil_ray.core.skeleton import Skeleton
+    from smil_ray.results.keypoints import Keypoints
 
 PIXEL_ORIGINS = ("auto", "centre", "corner")
 GROUPS = ("video", "picture")
+SAMPLE_SETTINGS = ("group_by", "fov_deg")
+"""Settings that only samples made of labels have."""
 
 
 def add_commands(commands: Commands) -> None:
@@ -34,6 +38,48 @@ def add_commands(commands: Commands) -> None:
 def add_label_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that `label_config` reads."""
     group = parser.add_argument_group("labels of photographs (docs/labels.md)")
+    _add_reading(group)
+    group.add_argument(
+        "--group-by",
+        choices=GROUPS,
+        default="video",
+        help="what splits keep together: the frames of a video or folder (default), or of nothing",
+    )
+    group.add_argument(
+        "--fov-deg",
+        type=float,
+        help="full vertical field of view of the whole pictures, if it is known",
+    )
+
+
+def add_keypoint_arguments(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """Add `--keypoints` and what `keypoints_of` reads beside it."""
+    group = parser.add_argument_group("known places of joints (docs/prediction.md)")
+    group.add_argument(
+        "--keypoints",
+        type=Path,
+        metavar="FILE",
+        help="labels that preprocess reads, or CSV: rows of predictions.csv, or file,joint,x,y "
+        f"(pixels), with frame and animal where needed; {meaning}",
+    )
+    _add_reading(group)
+
+
+def keypoints_of(arguments: argparse.Namespace, skeleton: "Skeleton") -> "Keypoints | None":
+    """Return what `add_keypoint_arguments` parsed, None without `--keypoints`.
+
+    Raises:
+        ConfigError: The joint map cannot be read, or names what does not exist.
+        DataError: The file cannot be read.
+    """
+    from smil_ray.results.keypoints import read_keypoints
+
+    if arguments.keypoints is None:
+        return None
+    return read_keypoints(arguments.keypoints, skeleton, label_config(arguments))
+
+
+def _add_reading(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--joint-map",
         type=Path,
@@ -47,26 +93,15 @@ def add_label_arguments(parser: argparse.ArgumentParser) -> None:
         help="where pictures and videos are, if not where the labels say",
     )
     group.add_argument(
-        "--group-by",
-        choices=GROUPS,
-        default="video",
-        help="what splits keep together: the frames of a video or folder (default), or of nothing",
-    )
-    group.add_argument(
         "--pixel-origin",
         choices=PIXEL_ORIGINS,
         default="auto",
         help="where the point (0, 0) lies in the top left pixel (default: as the format has it)",
     )
-    group.add_argument(
-        "--fov-deg",
-        type=float,
-        help="full vertical field of view of the whole pictures, if it is known",
-    )
 
 
 def label_config(arguments: argparse.Namespace) -> "LabelConfig":
-    """Return what `add_label_arguments` parsed.
+    """Return what `add_label_arguments` or `add_keypoint_arguments` parsed.
 
     Raises:
         ConfigError: The map cannot be read, or a value is none of those allowed.
@@ -77,13 +112,13 @@ def label_config(arguments: argparse.Namespace) -> "LabelConfig":
 
     given = None if arguments.joint_map is None else read_joint_map(arguments.joint_map)
     pictures = None if arguments.pictures is None else str(arguments.pictures.absolute())
+    samples = {name: getattr(arguments, name) for name in SAMPLE_SETTINGS if name in arguments}
     return choose(
         LabelConfig,
         joint_map=given,
         pictures=pictures,
-        group_by=arguments.group_by,
         pixel_origin=arguments.pixel_origin,
-        fov_deg=arguments.fov_deg,
+        **samples,
     )
 
 

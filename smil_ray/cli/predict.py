@@ -15,6 +15,7 @@ from smil_ray.cli.arguments import (
     count_or_zero,
     positive,
 )
+from smil_ray.cli.labels import add_keypoint_arguments, keypoints_of
 from smil_ray.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -84,6 +85,9 @@ def add_commands(commands: Commands) -> None:
         help="calibrated camera of the images, pixels: four numbers, or a JSON file (fx, fy, cx, "
         "cy or camera_matrix), or a CSV file (file,fx,fy,cx,cy)",
     )
+    add_keypoint_arguments(
+        predict, "networks trained with model.head.prompt_share take them as an input"
+    )
 
 
 def _predict(arguments: argparse.Namespace) -> int:
@@ -107,6 +111,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     )
     images = find_images(arguments.inputs, recursive=arguments.recursive)
     loaded = load_regressor(arguments.checkpoint, device=arguments.device)
+    keypoints = keypoints_of(arguments, loaded.model.skeleton)
     console = Console()
     with progress_bar("predicting", console) as update:
         report = predict_images(
@@ -115,6 +120,7 @@ def _predict(arguments: argparse.Namespace) -> int:
             arguments.out,
             boxes=boxes,
             camera=camera,
+            keypoints=keypoints,
             options=options,
             progress=lambda what, done, total: update(done, total, what),
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from smil_ray.cli.arguments import Commands, add_command, add_device, add_run, count
+from smil_ray.cli.labels import add_keypoint_arguments, keypoints_of
 from smil_ray.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -56,13 +57,7 @@ def add_commands(commands: Commands) -> None:
     add_run(refine)
     refine.add_argument("results", type=Path, help="a folder that predict wrote")
     refine.add_argument("--out", type=Path, required=True, help="folder for the refined results")
-    refine.add_argument(
-        "--keypoints",
-        type=Path,
-        metavar="FILE",
-        help="CSV file of labels, file,joint,x,y (pixels), with frame and animal where needed "
-        "(default: the head's own heat maps)",
-    )
+    add_keypoint_arguments(refine, "fitted to them (default: to the head's own heat maps)")
 
 
 def _add_network_and_data(parser: argparse.ArgumentParser) -> None:
@@ -78,14 +73,15 @@ def _add_network_and_data(parser: argparse.ArgumentParser) -> None:
 
 
 def _refine(arguments: argparse.Namespace) -> int:
-    from smil_ray.results.refine import read_keypoints, refine_results
+    from smil_ray.results.refine import refine_results
+    from smil_ray.training.checkpoint.loading import load_regressor
 
-    given = arguments.keypoints
-    labels = None if given is None else read_keypoints(given)
+    loaded = load_regressor(arguments.checkpoint)
+    labels = keypoints_of(arguments, loaded.model.skeleton)
     console = Console()
     with progress_bar("refining", console) as update:
         report = refine_results(
-            arguments.checkpoint,
+            loaded,
             arguments.results,
             arguments.out,
             keypoints=labels,

@@ -88,6 +88,22 @@ class Regressor(nn.Module):
         """Return whether places of joints can be given as an input."""
         return self.config.head.type == "joint_tokens" and self.config.head.prompt_share > 0
 
+    def check_prompts(self) -> None:
+        """Refuse places of joints as an input.
+
+        Raises:
+            ConfigError: The network was not trained with any.
+        """
+        if not self.takes_prompts:
+            raise ConfigError(
+                "places of joints as prompts",
+                expected="a network with joint_tokens, trained with model.head.prompt_share",
+                found=f"head {self.config.head.type}, prompt_share "
+                f"{self.config.head.prompt_share:g}",
+                remedy="train one with --set model.head.type=joint_tokens "
+                "--set model.head.prompt_share=0.3",
+            )
+
     def set_epoch(self, epoch: int) -> bool:
         """Freeze or unfreeze for `epoch`; true when trained parameters changed (rebuild DDP)."""
         return self.backbone.set_epoch(epoch)
@@ -145,14 +161,8 @@ class Regressor(nn.Module):
             ConfigError: The network needs to know the camera and `intrinsics` is None, or there
                 are prompts and it was not trained with any.
         """
-        if prompts is not None and not self.takes_prompts:
-            raise ConfigError(
-                "places of joints as prompts",
-                expected="a network with joint_tokens, trained with model.head.prompt_share",
-                found=f"head {self.config.head.type}, prompt_share "
-                f"{self.config.head.prompt_share:g}",
-                remedy="train one with --set model.head.prompt_share=0.3",
-            )
+        if prompts is not None:
+            self.check_prompts()
         features: Features
         if image is not None:
             features = Features(*self.backbone(image))

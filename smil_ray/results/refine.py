@@ -15,8 +15,7 @@ from smil_ray.data.replicant.coordinates import Window
 from smil_ray.errors import DataError
 from smil_ray.fitting.fit import Fit, refine
 from smil_ray.fitting.terms import Target
-from smil_ray.results.prediction.boxes import table_rows
-from smil_ray.results.prediction.images import match_names
+from smil_ray.results.keypoints import Keypoints
 from smil_ray.results.prediction.output.parameters import write_parameters
 from smil_ray.results.prediction.output.tables import csv_writer, write_tables
 from smil_ray.results.prediction.parts import PartStore, Results, Rows
@@ -42,32 +41,6 @@ class RefineReport:
     n_fitted: int
     n_accepted: int
     error_px: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Keypoints:
-    """Labelled joints by file, frame and animal: joint -> pixels."""
-
-    path: Path
-    places: dict[str, dict[tuple[int, int], dict[str, tuple[float, float]]]]
-
-
-def read_keypoints(path: Path) -> Keypoints:
-    """Return the joints of a CSV file `file,joint,x,y`, with `frame` and `animal` where needed.
-
-    Raises:
-        DataError: It cannot be read, or a column is missing.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read as keypoints", found=error.strerror) from error
-    places: dict[str, dict[tuple[int, int], dict[str, tuple[float, float]]]] = {}
-    for row in table_rows(path, data, ("x", "y"), ("frame", "animal"), texts=("joint",)):
-        which = (row["frame"] or 0, row["animal"] or 0)
-        of_file = places.setdefault(row["file"], {})
-        of_file.setdefault(which, {})[row["joint"]] = (row["x"], row["y"])
-    return Keypoints(path, places)
 
 
 def refine_results(
@@ -97,7 +70,7 @@ def refine_results(
     found = Results.of(store, keys).ordered(list(keys))
     if not len(found):
         raise DataError(f"{results}: no results", expected="a folder that predict wrote")
-    labels = None if keypoints is None else _by_key(keypoints, found, model)
+    labels = None if keypoints is None else _by_key(keypoints, found)
     out.mkdir(parents=True, exist_ok=True)
     target = PartStore(out / REFINED)
     target.clear()
@@ -125,20 +98,13 @@ def refine_results(
     return RefineReport(len(olds), accepted, (float(olds.mean()), float(news.mean())))
 
 
-def _by_key(keypoints: Keypoints, found: Results, model: SmilModel) -> dict[Key, np.ndarray]:
+def _by_key(keypoints: Keypoints, found: Results) -> dict[Key, np.ndarray]:
     """Return the labelled joints (J, 2), NaN where there are none, of each row that has some."""
     sources = list(dict.fromkeys(key[0] for key in found.keys))
-    names = match_names(keypoints.places, [Path(s) for s in sources], str(keypoints.path))
-    index = model.skeleton.index
-    labels: dict[Key, np.ndarray] = {}
-    for path, name in names.items():
-        for (frame, animal), joints in keypoints.places[name].items():
-            model.skeleton.mask(joints, f"{keypoints.path}: joint")
-            places = np.full((model.n_joints, 2), np.nan)
-            for joint, place in joints.items():
-                places[index[joint]] = place
-            labels[str(path), frame, animal] = places
-    return labels
+    known = keypoints.of_images([Path(source) for source in sources])
+    return {
+        (str(path), *which): xy for path, places in known.items() for which, xy in places.items()
+    }
 
 
 def _windows(rows: Rows) -> Iterator[Window]:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from smil_ray.errors import ConfigError, DataError
+from smil_ray.results.keypoints import read_keypoints
 from smil_ray.results.prediction.cameras import KnownCamera
 from smil_ray.results.prediction.options import PredictOptions
 from smil_ray.results.prediction.predict import predict_images
-from smil_ray.results.refine import read_keypoints, refine_results
+from smil_ray.results.refine import refine_results
 from smil_ray.training.checkpoint.loading import LoadedRegressor, load_regressor
 from tests.results.prediction.known_animal import (
     CAMERA_PX,
@@ -64,7 +65,7 @@ def test_labels_of_one_picture_move_that_one_only(made: tuple, tmp_path: Path) -
         writer = csv.writer(stream)
         writer.writerow(["file", "joint", "x", "y"])
         writer.writerows(["b.png", names[j], *dots[j]] for j in range(0, 55, 3))
-    keypoints = read_keypoints(labels)
+    keypoints = read_keypoints(labels, loaded.model.skeleton)
     report = refine_results(loaded, results, tmp_path / "out", keypoints=keypoints)
     assert (report.n_fitted, report.n_accepted) == (1, 1)
     a, b = (record(tmp_path / "out", name)["joints_2d_px"] for name in "ab")
@@ -73,16 +74,16 @@ def test_labels_of_one_picture_move_that_one_only(made: tuple, tmp_path: Path) -
 
 
 def test_mistakes_are_one_sentence(made: tuple, tmp_path: Path) -> None:
-    loaded, results, _ = made
+    loaded = made[0]
     with pytest.raises(DataError, match=r"no results; expected a folder that predict wrote"):
         refine_results(loaded, tmp_path / "nothing", tmp_path / "out")
     labels = tmp_path / "labels.csv"
     labels.write_text("file,joint,x,y\nb.png,tarsus,3,4\n")
     with pytest.raises(ConfigError, match=r"labels\.csv: joint: unknown joint 'tarsus'"):
-        refine_results(loaded, results, tmp_path / "out", keypoints=read_keypoints(labels))
+        read_keypoints(labels, loaded.model.skeleton)
     labels.write_text("file,x,y\nb.png,3,4\n")
     with pytest.raises(DataError, match=r"expected file,joint,x,y"):
-        read_keypoints(labels)
+        read_keypoints(labels, loaded.model.skeleton)
 
 
 def test_heads_without_heat_maps_need_labels(

@@ -197,12 +197,14 @@ def _frame(
     place = Path(file) if file is not None else None
     source = place or _source_of(frame.video)
     name = path_name(source, base)
+    file_name = name + source.suffix
     if place is None:
         name = f"{name}/{int(frame.frame_idx):06d}"
     group = frame_group(name, is_picture=place is not None)
     return LabelledFrame(
         name=name,
         group=name if config.group_by == "picture" else group,
+        file_name=file_name,
         picture=place,
         video=None if place is not None else frame.video,
         index=int(frame.frame_idx),
@@ -213,9 +215,10 @@ def _frame(
 
 
 def _missing_frame(name: str, problem: Problem, base: Path, config: LabelConfig) -> LabelledFrame:
-    name = path_name(Path(name), base)
+    file = Path(name)
+    name = path_name(file, base)
     group = name if config.group_by == "picture" else frame_group(name, is_picture=True)
-    return LabelledFrame(name, group, None, None, 0, (), problem=problem)
+    return LabelledFrame(name, group, name + file.suffix, None, None, 0, (), problem=problem)
 
 
 def _animal(

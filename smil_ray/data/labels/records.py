@@ -38,6 +38,7 @@ class LabelledFrame:
     Attributes:
         name: Unique in the file, the sort key.
         group: The video or folder that it is from.
+        file_name: Path of the picture or video, below the labels' folder or its last two parts.
         picture: The picture's file; None for a frame of a video or inside the label file.
         video: `sleap_io.Video` that holds the frame; None for picture files.
         index: Number of the frame in its video.
@@ -48,6 +49,7 @@ class LabelledFrame:
 
     name: str
     group: str
+    file_name: str
     picture: Path | None
     video: Any
     index: int

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import numpy as np
+
 from smil_ray.data.replicant.files import check_name
 from smil_ray.errors import DataError
 from smil_ray.results.prediction.boxes import Box
@@ -97,17 +99,19 @@ class FrameReader:
         loaded = Loaded()
         for animal, box in self._missing(source, frame):
             try:
-                question = self._question(source, picture, box)
+                question = self._question(source, picture, box, source.told.get((frame, animal)))
             except DataError as error:
                 loaded.failed[source.label_of(frame, animal)] = str(error)
             else:
                 loaded.asks.append(Ask(source, frame, animal, question))
         return loaded
 
-    def _question(self, source: Source, picture: Picture, box: Box | None) -> Question:
+    def _question(
+        self, source: Source, picture: Picture, box: Box | None, told_px: np.ndarray | None
+    ) -> Question:
         size = picture.size_px
         camera = unknown_camera(size) if source.camera is None else source.camera.pixels(size)
-        question = Question(picture, picture.whole, camera)
+        question = Question(picture, picture.whole, camera, told_px=told_px)
         if box is not None:
             question = self._predictor.closer(question, box.inside(size))
         question = question.with_view(self._predictor.input_size)
@@ -136,7 +140,7 @@ def look_closer(asks: list[Ask], predictor: Predictor, failed: dict[str, str]) -
     answers = predictor.answer([ask.question for ask in asks])
     for ask, answer in zip(asks, answers, strict=True):
         try:
-            box = predictor.box_of(answer, ask.question.picture)
+            box = predictor.box_of(answer, ask.question.picture, ask.question.told_px)
         except DataError as error:
             failed[ask.label] = str(error)
             continue

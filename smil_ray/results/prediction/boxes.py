@@ -107,8 +107,9 @@ def table_rows(
     columns: Sequence[str],
     optional: Sequence[str] = (),
     texts: Sequence[str] = (),
+    named_by: str = "file",
 ) -> list[dict[str, Any]]:
-    """Return the rows of a CSV file, `file` and `texts` as text, each of `columns` as a number.
+    """Return the rows of a CSV file: `named_by` and `texts` are text, `columns` numbers.
 
     Columns of `optional` are whole numbers, None where the file does not have them or a cell is
     empty.
@@ -121,7 +122,7 @@ def table_rows(
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not text in UTF-8", found=str(error)) from error
     reader = csv.DictReader(lines, skipinitialspace=True)
-    wanted = ["file", *texts, *columns]
+    wanted = [named_by, *texts, *columns]
     missing = [name for name in wanted if name not in (reader.fieldnames or [])]
     if missing:
         raise DataError(
@@ -134,7 +135,7 @@ def table_rows(
         where = f"{path}:{reader.line_num}"
         numbers = {name: _number(row[name], f"{where}: {name}") for name in columns}
         more = {name: _whole(row.get(name), f"{where}: {name}") for name in optional}
-        named = {name: row[name] for name in ("file", *texts)}
+        named = {name: row[name] for name in (named_by, *texts)}
         rows.append({"where": where, **named, **numbers, **more})
     return rows
 

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from smil_ray.data.image_io import TURNED
+from smil_ray.results.keypoints import Keypoints
 from smil_ray.results.prediction.asking import (
     Ask,
     FrameReader,
@@ -60,6 +61,7 @@ def predict_images(
     *,
     boxes: Boxes | None = None,
     camera: KnownCamera | None = None,
+    keypoints: Keypoints | None = None,
     options: PredictOptions | None = None,
     progress: Progress | None = None,
 ) -> PredictReport:
@@ -73,22 +75,28 @@ def predict_images(
             box of the predicted animal, and predicts again; `none` shows the network whole
             pictures. None: `auto` for networks that were trained on crops, else `none`.
         camera: Of the pictures, where it is known.
+        keypoints: Known places of joints, which networks trained with prompts take as an input.
         options: Everything else.
         progress: Shows how far it is.
 
     Raises:
-        ConfigError: The network needs to know the camera, and none is given; or `out` holds
-            results of another network, other boxes or another camera.
-        DataError: A file of boxes or cameras names none of the images; results cannot be written.
+        ConfigError: The network needs to know the camera, and none is given, or was not trained
+            with keypoints, and some are; or `out` holds results of another network, other boxes,
+            another camera or other keypoints.
+        DataError: A file of boxes, cameras or keypoints names none of the images; results cannot
+            be written.
     """
     loaded, options = LoadedRegressor.open(loaded), options or PredictOptions()
     predictor = Predictor.of(loaded)
     predictor.check_camera(camera is not None)
+    if keypoints is not None:
+        predictor.regressor.check_prompts()
     chosen = boxes or ("none" if loaded.crop.mode == "none" else "auto")
     store = _open_store(out, options.fresh)
     known = dict(store.entries())
-    plan = make_plan(paths, chosen, camera, {key[0]: name for key, name in known.items()})
-    check_same_settings(out, settings_of(loaded, chosen, camera))
+    named = {key[0]: name for key, name in known.items()}
+    plan = make_plan(paths, chosen, camera, named, keypoints)
+    check_same_settings(out, settings_of(loaded, chosen, camera, keypoints))
     show = progress or _ignore
     prediction = _Prediction(predictor, plan, options, store, set(known), show)
     prediction.run(looks_twice=chosen == "auto")

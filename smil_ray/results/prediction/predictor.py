@@ -40,12 +40,14 @@ class Question:
         window: The square that the network sees.
         camera_px: fx, fy, cx, cy of the whole picture; fx and fy are NaN where unknown.
         view: The square as the network sees it, if it is cut out already.
+        told_px: Known places of joints in the whole picture, NaN where not known.
     """
 
     picture: Picture
     window: Window
     camera_px: Intrinsics
     view: UInt8[np.ndarray, "size size 3"] | None = None
+    told_px: Float[np.ndarray, "n_joints 2"] | None = None
 
     def with_view(self, size: int) -> "Question":
         """Return the question with its square cut out."""
@@ -150,19 +152,22 @@ class Predictor:
         """Return the parameters of each animal in the network's own frame, for whole pictures.
 
         Raises:
-            ConfigError: The network needs to know the camera, and a question lacks it.
+            ConfigError: The network needs to know the camera, and a question lacks it; or joints
+                are told, and it was not trained with any.
         """
         self.check_camera(not any(np.isnan(q.camera_px[0]) for q in questions))
         size = self.input_size
         views = [q.picture.cut(q.window, size) if q.view is None else q.view for q in questions]
         images = np.stack(views)
         intrinsics = np.stack([q.window.intrinsics_of_px(q.camera_px) for q in questions])
+        prompts = self._prompts(questions)
         device = next(self.regressor.parameters()).device
         # Not inference mode: its results cannot be optimised any further.
         with torch.no_grad(), full_precision(device):
             params = self.regressor(
                 torch.from_numpy(images).to(device).permute(0, 3, 1, 2),
                 intrinsics=torch.from_numpy(intrinsics).float().to(device),
+                prompts=None if prompts is None else prompts.to(device),
             )
         return _for_whole_pictures(params, questions)
 
@@ -198,13 +203,22 @@ class Predictor:
         """
         return replace(question, window=mean_window(box, self.crop), view=None)
 
-    def box_of(self, answer: Answer, picture: Picture) -> Float[np.ndarray, "4"]:
+    def box_of(
+        self,
+        answer: Answer,
+        picture: Picture,
+        told_px: Float[np.ndarray, "n_joints 2"] | None = None,
+    ) -> Float[np.ndarray, "4"]:
         """Return left, top, right, bottom (px) of an animal inside its picture.
+
+        Joints that are told are where they were told.
 
         Raises:
             DataError: It is predicted outside the picture.
         """
         joints = np.where(self._ignored[:, None], np.nan, answer.joints_px())
+        if told_px is not None:
+            joints = np.where(np.isfinite(told_px), told_px, joints)
         outline = pixels_of(answer.vertices()[None], answer.camera_px[None])[0]
         box = animal_box(joints, tuple(self.model.skeleton.parents), picture.size_px, outline)
         if box is None:
@@ -215,6 +229,14 @@ class Predictor:
                 remedy="give its box with --box FILE, or predict with --box none",
             )
         return box
+
+    def _prompts(self, questions: Sequence[Question]) -> torch.Tensor | None:
+        """Return what is told, (n, n_joints, 2), fractions of the squares; None: nothing."""
+        if all(question.told_px is None for question in questions):
+            return None
+        nothing = np.full((self.model.n_joints, 2), np.nan)
+        told = [q.window.points(nothing if q.told_px is None else q.told_px) for q in questions]
+        return torch.from_numpy(np.stack(told)).float()
 
     def _answer(self, params: SmilParams, question: Question) -> Answer:
         return Answer(params, self.posed(params), self._cameras(params, [question])[0])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from smil_ray.errors import ConfigError
+from smil_ray.results.keypoints import Keypoints
 from smil_ray.results.prediction.boxes import BoxFile
 from smil_ray.results.prediction.cameras import KnownCamera
 from smil_ray.results.prediction.sources import Boxes
@@ -18,9 +19,12 @@ _FORMAT = 1
 
 
 def settings_of(
-    loaded: LoadedRegressor, boxes: Boxes, camera: KnownCamera | None
+    loaded: LoadedRegressor,
+    boxes: Boxes,
+    camera: KnownCamera | None,
+    keypoints: Keypoints | None = None,
 ) -> dict[str, Any]:
-    """Return what results depend on besides the pictures: network, boxes, camera."""
+    """Return what results depend on besides the pictures: network, boxes, camera, keypoints."""
     sums = loaded.meta.get("sha256", {})
     return {
         "format": _FORMAT,
@@ -29,6 +33,7 @@ def settings_of(
         "body_model": loaded.model.content_hash,
         "boxes": _hash(boxes.boxes) if isinstance(boxes, BoxFile) else boxes,
         "camera": None if camera is None else _hash(_numbers(camera)),
+        "keypoints": None if keypoints is None else _hash(_places(keypoints)),
     }
 
 
@@ -63,6 +68,13 @@ def _numbers(camera: KnownCamera) -> Any:
     given = camera.intrinsics_px
     by_name = {name: value.tolist() for name, value in camera.by_name.items()}
     return [camera.fov_deg, None if given is None else given.tolist(), by_name]
+
+
+def _places(keypoints: Keypoints) -> Any:
+    return {
+        name: sorted([*which, xy.tolist()] for which, xy in places.items())
+        for name, places in keypoints.places.items()
+    }
 
 
 def _hash(value: Any) -> str:

@@ -1,5 +1,6 @@
 """What is to be predicted: pictures and videos with the names, boxes and cameras of each."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Literal
 
 from smil_ray.data.replicant.files import printable
 from smil_ray.errors import DataError
+from smil_ray.results.keypoints import Keypoints, Places
 from smil_ray.results.prediction.boxes import Box, BoxFile
 from smil_ray.results.prediction.cameras import KnownCamera
 from smil_ray.results.prediction.images import is_video, match_names, unique_stems
@@ -26,6 +28,7 @@ class Source:
         video: What a video says of itself; None for a picture.
         boxes: Of its animals by frame, `None` those of every frame; None: one animal, no box.
         camera: None where it is not known.
+        told: Known places of joints, pixels of the whole picture.
     """
 
     path: Path
@@ -34,6 +37,7 @@ class Source:
     video: VideoInfo | None = None
     boxes: Mapping[int | None, Sequence[Box]] | None = None
     camera: KnownCamera | None = None
+    told: Places = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -79,6 +83,7 @@ def make_plan(
     boxes: Boxes,
     camera: KnownCamera | None,
     named: Mapping[str, str] | None = None,
+    keypoints: Keypoints | None = None,
 ) -> Plan:
     """Return the sources of pictures and videos.
 
@@ -87,12 +92,17 @@ def make_plan(
         boxes: A file of boxes; with `auto` and `none` each picture has one animal.
         camera: Of the pictures.
         named: Names that earlier results already have, by label.
+        keypoints: Known places of their joints.
 
     Raises:
-        DataError: A file of boxes or cameras names none of them.
+        DataError: A file of boxes, cameras or keypoints names none of them.
     """
     plan = Plan()
-    box_names = _box_names(paths, boxes, plan)
+    box_names = _names(boxes, paths, plan) if isinstance(boxes, BoxFile) else {}
+    told: dict[Path, Places] = {}
+    if keypoints is not None:
+        told_names = _names(keypoints, paths, plan)
+        told = {path: keypoints.places[name] for path, name in told_names.items()}
     cameras = None if camera is None else camera.of_images(paths)
     known = dict(named or {})
     fresh = [path for path in paths if printable(path) not in known]
@@ -104,28 +114,29 @@ def make_plan(
                 raise DataError(f"{boxes.path} has no box of it")
             if cameras is not None and path not in cameras:
                 raise DataError("the file of cameras has no line of it")
-            plan.sources.append(
-                Source(
-                    path,
-                    known.get(label) or names[path],
-                    _stamp(path),
-                    video_info(path) if is_video(path) else None,
-                    _by_frame(boxes, box_names.get(path), label, is_video(path)),
-                    None if cameras is None else cameras[path],
-                )
+            source = Source(
+                path,
+                known.get(label) or names[path],
+                _stamp(path),
+                video_info(path) if is_video(path) else None,
+                _by_frame(boxes, box_names.get(path), label, is_video(path)),
+                None if cameras is None else cameras[path],
+                told.get(path, {}),
             )
+            _check_told(source, keypoints)
+            plan.sources.append(source)
         except DataError as error:
             plan.failed[label] = str(error)
     return plan
 
 
-def _box_names(paths: Sequence[Path], boxes: Boxes, plan: Plan) -> dict[Path, str]:
-    if not isinstance(boxes, BoxFile):
-        return {}
-    names = match_names(boxes.boxes, paths, str(boxes.path))
-    others = [name for name in boxes.boxes if name not in names.values()]
+def _names(file: BoxFile | Keypoints, paths: Sequence[Path], plan: Plan) -> dict[Path, str]:
+    """Return for each of the images that a file names the name that it has there."""
+    given = file.boxes if isinstance(file, BoxFile) else file.places
+    names = match_names(given, paths, str(file.path))
+    others = [name for name in given if name not in names.values()]
     if others:
-        plan.notes.append(f"{boxes.path}: {len(others)} other images, such as {others[0]!r}")
+        plan.notes.append(f"{file.path}: {len(others)} other images, such as {others[0]!r}")
     return names
 
 
@@ -153,6 +164,24 @@ def _by_frame(
                 found=[row.animal for row in rows],
             )
     return found
+
+
+def _check_told(source: Source, keypoints: Keypoints | None) -> None:
+    """Refuse places of joints in frames or of animals that the source does not have."""
+    n_frames = 1 if source.video is None else source.video.n_frames or sys.maxsize
+    for frame, animal in source.told:
+        where = f"{keypoints.path if keypoints else ''}: {source.label_of(frame, animal)}"
+        if frame >= n_frames:
+            raise DataError(
+                where, expected=f"a frame below {n_frames}, counted from 0", found=frame
+            )
+        animals = [number for number, _ in source.animals(frame)]
+        if animal not in animals:
+            raise DataError(
+                f"{where}: no animal {animal}",
+                expected=f"one of {animals}, counted from 0",
+                remedy="give a box for each animal with --box FILE",
+            )
 
 
 def _stamp(path: Path) -> str:

@@ -46,7 +46,7 @@ class KnowingNetwork(Regressor):
     """Answers with `params`; its field of view is what the focal length it is told comes to.
 
     With `dots` (pixels of the picture) it says that it saw joints there. `asked` records the
-    intrinsics, `seen` the pictures.
+    intrinsics, `seen` the pictures, `told` the prompts of each call.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class KnowingNetwork(Regressor):
         self.dots: np.ndarray | None = None
         self.asked: list[Tensor] = []
         self.seen: list[Tensor] = []
+        self.told: list[Tensor | None] = []
 
     def forward(
         self,
@@ -70,12 +71,12 @@ class KnowingNetwork(Regressor):
         intrinsics: Tensor | None = None,
         prompts: Tensor | None = None,
     ) -> SmilParams:
-        assert prompts is None
         assert image is not None
         assert tokens is None
         assert intrinsics is not None
         self.asked.extend(intrinsics)
         self.seen.extend(image)
+        self.told.append(prompts)
         fov = torch.rad2deg(2.0 * torch.atan(0.5 / intrinsics[:, 1:2]))
         n = len(image)
         repeated = self.params.map(lambda value: value.expand(n, *value.shape[1:]))
