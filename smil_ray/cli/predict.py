@@ -1,4 +1,4 @@
-"""The command `predict`: a trained network on pictures and videos."""
+"""The commands `predict`, a network on pictures and videos, and `export` of what it left."""
 
 import argparse
 from pathlib import Path
@@ -88,6 +88,52 @@ def add_commands(commands: Commands) -> None:
     add_keypoint_arguments(
         predict, "networks trained with model.head.prompt_share take them as an input"
     )
+    _add_export(commands)
+
+
+def _add_export(commands: Commands) -> None:
+    export = add_command(
+        commands,
+        "export",
+        _export,
+        "Predictions as files for Blender and other 3D programs, with the camera.",
+        "smil-ray export results --to glb --source film --out film.glb",
+    )
+    export.add_argument(
+        "predictions", type=Path, metavar="PREDICTIONS", help="folder that predict or refine wrote"
+    )
+    export.add_argument(
+        "--to",
+        required=True,
+        choices=("glb", "obj", "ply", "usd", "bvh", "npz"),
+        help="glb: skinned, animated glTF; obj, ply: mesh of a frame; usd: mesh in every frame; "
+        "bvh: skeleton and rotations; npz: SMPL's layout",
+    )
+    export.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the file; of obj and ply also a folder, for a file of each frame and animal",
+    )
+    export.add_argument(
+        "--source", metavar="NAME", help="picture or video, as animals.csv names it (if several)"
+    )
+    export.add_argument(
+        "--animal", type=count_or_zero, help="number of the animal, from 0 (if several)"
+    )
+    export.add_argument(
+        "--frames",
+        default="0:",
+        metavar="N|START:STOP:STEP",
+        help="frames of a video, counted from 0, STOP not included (default: all)",
+    )
+    export.add_argument(
+        "--run",
+        dest="checkpoint",
+        type=Path,
+        help="the network that predicted, for its body model (default: where it was then)",
+    )
 
 
 def _predict(arguments: argparse.Namespace) -> int:
@@ -147,3 +193,24 @@ def _camera(arguments: argparse.Namespace) -> "KnownCamera | None":
     if given is None:
         return None
     return KnownCamera.read(Path(given[0])) if len(given) == 1 else KnownCamera.from_pixels(given)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from smil_ray.results.export import Wanted, export_predictions
+    from smil_ray.results.prediction.video import FrameRange
+
+    text = arguments.frames
+    frames = FrameRange.parse(f"{text}:{int(text) + 1}" if text.isdecimal() else text)
+    report = export_predictions(
+        arguments.predictions,
+        arguments.to,
+        arguments.out,
+        wanted=Wanted(arguments.source, arguments.animal, frames),
+        run=arguments.checkpoint,
+    )
+    console = Console()
+    for note in report.notes:
+        console.print(f"note: {note}", markup=False)
+    what = "1 frame" if report.n_frames == 1 else f"{report.n_frames} frames"
+    console.print(f"{what} in {arguments.out}", markup=False)
+    return 0
