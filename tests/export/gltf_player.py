@@ -1,6 +1,7 @@
 """Plays a .glb back with nothing but pygltflib's reader and products of matrices."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pygltflib import GLTF2
@@ -13,8 +14,8 @@ class Player:
     """A document of one animation and one skin; matrices act on columns."""
 
     def __init__(self, path: Path) -> None:
-        gltf = GLTF2().load(str(path))
-        assert gltf is not None
+        # Typed Any: a document may lack whatever these have.
+        gltf: Any = GLTF2().load(str(path))
         self.gltf = gltf
         self.parent = {
             child: number

@@ -37,7 +37,7 @@ def rendered_alpha(glb_file: Path, picture: Path, folder: Path) -> list[np.ndarr
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     files = sorted(folder.glob("*.png"), key=lambda path: int(path.stem))
-    return [cv2.imread(str(file), cv2.IMREAD_UNCHANGED)[..., 3] for file in files]
+    return [np.asarray(cv2.imread(str(file), cv2.IMREAD_UNCHANGED))[..., 3] for file in files]
 
 
 def silhouettes(animation: Animation) -> list[np.ndarray]:
