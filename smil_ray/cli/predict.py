@@ -117,7 +117,9 @@ def _add_export(commands: Commands) -> None:
         help="the file; of obj and ply also a folder, for a file of each frame and animal",
     )
     export.add_argument(
-        "--source", metavar="NAME", help="picture or video, as animals.csv names it (if several)"
+        "--source",
+        metavar="NAME",
+        help="picture or video, as animals.csv has it (if several)",
     )
     export.add_argument(
         "--animal", type=count_or_zero, help="number of the animal, from 0 (if several)"

@@ -26,7 +26,8 @@ class Wanted:
     """Which rows of a prediction are exported.
 
     Attributes:
-        source: Name of a picture or video, as files of results are called; None: the only one.
+        source: A picture or video, by the name of its results or as `predict` was given it; None:
+            the only one.
         animal: Number of the animal, from 0; None: the only one.
         frames: Of a video.
     """
@@ -105,7 +106,7 @@ def _read(predictions: Path) -> Rows:
         )
     rows = read_part(path)
     rows.pop("joint_names", None)
-    missing = {"source_name", "frame", "animal", "trans", "camera_px"} - set(rows)
+    missing = {"source", "source_name", "frame", "animal", "trans", "camera_px"} - set(rows)
     if missing or not len(rows["frame"]):
         raise DataError(
             f"{path}: no predictions",
@@ -134,12 +135,13 @@ def _chosen(rows: Rows, wanted: Wanted) -> Rows:
 
 
 def _of_source(rows: Rows, source: str | None) -> Rows:
-    names = rows["source_name"].tolist()
     if source is None:
         return rows
-    if source not in names:
+    found = np.flatnonzero((rows["source_name"] == source) | (rows["source"] == source))
+    if not len(found):
+        names = rows["source_name"].tolist()
         raise ConfigError(f"--source {source}", expected=f"one of {_listed(names)}")
-    return _taken(rows, [row for row, name in enumerate(names) if name == source])
+    return _taken(rows, found)
 
 
 def _of_animal(rows: Rows, animal: int | None) -> Rows:

@@ -79,6 +79,12 @@ def test_range_of_frames(predictions: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(player.joints(1) * [-10.0, 10.0, -10.0], expected, atol=1e-4)
 
 
+def test_source_may_be_given_as_the_tables_have_it(predictions: Path, tmp_path: Path) -> None:
+    photo = str(predictions.parent / "photo.png")
+    report = export_predictions(predictions, "obj", tmp_path / "a.obj", wanted=Wanted(photo))
+    assert report.n_frames == 1
+
+
 def test_meshes_of_all_frames_and_animals_go_into_a_folder(
     predictions: Path, tmp_path: Path
 ) -> None:
