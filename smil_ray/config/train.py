@@ -12,7 +12,9 @@ class TrainConfig(Settings):
 
     A run ends after `stop_epoch`, if that is set, on the schedules of a run of all `epochs`.
     Every `overlay_every_epochs` epochs and at the end, `overlay_samples` validation samples are
-    drawn, and with `plots` the curves of the run. `init_from` is a run folder (its best
+    drawn, and with `plots` the curves of the run. For each picture of a batch, heads that look at
+    joints also learn from `lifted_poses` poses of the training labels that no picture belongs to
+    (`training.batches.lifting`). `init_from` is a run folder (its best
     checkpoint) or a checkpoint folder whose network the run begins with.
     """
 
@@ -20,6 +22,7 @@ class TrainConfig(Settings):
     stop_epoch: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 13
     init_from: str | None = None
+    lifted_poses: Annotated[float, Field(ge=0.0)] = 0.0
     select_metric: str = "val/pose_score"
     select_mode: Literal["min", "max"] = "min"
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = None

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from smil_ray.core.frames import change_frame, points_in_frame
@@ -150,6 +150,19 @@ class Batch:
     def size(self) -> int:
         """Number of samples."""
         return len(self.names)
+
+    def rows(self, indices: Int64[Tensor, " n"]) -> "Batch":
+        """Return the samples at `indices`, in that order; one may come more than once."""
+        chosen: dict[str, Any] = {
+            name: value[indices] for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(
+            self,
+            names=tuple(self.names[index] for index in indices.tolist()),
+            target=self.target.map(lambda value: value[indices]),
+            presence={name: value[indices] for name, value in self.presence.items()},
+            **chosen,
+        )
 
     def to(self, device: torch.device | str) -> "Batch":
         """Return the batch with every tensor on `device`, copied one by one.

@@ -28,6 +28,20 @@ class Features(NamedTuple):
         return torch.cat([self.tokens.flatten(1), self.pooled, *maps], dim=1)
 
 
+class JointPlaces(NamedTuple):
+    """Where joints were seen in pictures that are not there.
+
+    Attributes:
+        xy: Places, fractions of the picture.
+        error: Root mean square of each place's distance to the joint.
+        intrinsics: fx, fy, cx, cy as fractions of width and height.
+    """
+
+    xy: Float[Tensor, "batch n_joints 2"]
+    error: Float[Tensor, "batch n_joints 1"]
+    intrinsics: Float[Tensor, "batch 4"]
+
+
 class MapSpec(NamedTuple):
     """One of the finer maps of a backbone: its place among timm's intermediate maps, its size."""
 

@@ -18,7 +18,7 @@ from smil_ray.models.decoder import (
     TargetStatistics,
     given_intrinsics,
 )
-from smil_ray.models.features import Features
+from smil_ray.models.features import Features, JointPlaces
 from smil_ray.models.heads.build import build_head, corrects_itself, finest_stride
 from smil_ray.models.heads.output import EstimatedJoints, Estimator, HeadOutput, KeypointMaps
 from smil_ray.models.kinematics import Kinematics
@@ -84,9 +84,14 @@ class Regressor(nn.Module):
         self.camera = CameraInput(width) if config.camera == "known" else None
 
     @property
+    def looks_at_joints(self) -> bool:
+        """Return whether the head sees single joints, and can lift places without a picture."""
+        return self.config.head.type == "joint_tokens"
+
+    @property
     def takes_prompts(self) -> bool:
         """Return whether places of joints can be given as an input."""
-        return self.config.head.type == "joint_tokens" and self.config.head.prompt_share > 0
+        return self.looks_at_joints and self.config.head.prompt_share > 0
 
     def check_prompts(self) -> None:
         """Refuse places of joints as an input.
@@ -147,7 +152,8 @@ class Regressor(nn.Module):
         tokens: Float[Tensor, "batch width"] | None = None,
         intrinsics: Float[Tensor, "batch 4"] | None = None,
         prompts: Float[Tensor, "batch n_joints 2"] | None = None,
-    ) -> SmilParams:
+        lifted: JointPlaces | None = None,
+    ) -> SmilParams | tuple[SmilParams, SmilParams]:
         """Return the parameters of the animal in each image.
 
         Args:
@@ -156,6 +162,8 @@ class Regressor(nn.Module):
             intrinsics: fx, fy, cx, cy as fractions of width and height. With `camera: predicted`
                 only the principal point is used (a crop moves it); None: the middle.
             prompts: Places of joints that are known, fractions of the picture; NaN: not known.
+            lifted: Places of the joints of animals without pictures, for heads that look at
+                joints; what is returned then is a pair, the animals in the pictures and these.
 
         Raises:
             ConfigError: The network needs to know the camera and `intrinsics` is None, or there
@@ -170,15 +178,28 @@ class Regressor(nn.Module):
             features = self.backbone.spec.unpack(tokens)
         else:
             raise ValueError("Regressor: expected an image or tokens, found neither")
+        if lifted is not None:
+            features, intrinsics = _beside(features, intrinsics, lifted)
         if self.camera is not None:
             pooled = features.pooled + self.camera(given_intrinsics(intrinsics))
             features = features._replace(pooled=pooled)
         found: HeadOutput = self.head(
-            features, self.decoder.initial, self._estimator(intrinsics), prompts
+            features,
+            self.decoder.initial,
+            self._estimator(intrinsics),
+            prompts,
+            **({} if lifted is None else {"lifted": lifted}),
         )
         with exact(found.raw.device):
             params = self.decoder(found.raw.float(), intrinsics)
-        return params if found.keypoints is None else self._with_keypoints(params, found.keypoints)
+        if found.keypoints is None:
+            return params
+        if lifted is None:
+            return self._with_keypoints(params, found.keypoints)
+        pictures = len(found.keypoints.xy)
+        in_pictures = params.map(lambda value: value[:pictures])
+        others = params.map(lambda value: value[pictures:])
+        return self._with_keypoints(in_pictures, found.keypoints), others
 
     def _estimator(self, intrinsics: Float[Tensor, "batch 4"] | None) -> Estimator | None:
         """Return the function that says where raw outputs put the joints of this batch."""
@@ -198,6 +219,16 @@ class Regressor(nn.Module):
             keypoint_scale=keypoints.scale,
             keypoint_logits=keypoints.logits if self.training else None,
         )
+
+
+def _beside(
+    features: Features, intrinsics: Float[Tensor, "batch 4"] | None, lifted: JointPlaces
+) -> tuple[Features, Float[Tensor, "all 4"]]:
+    """Return pooled features and cameras with rows for animals without pictures."""
+    blank = features.pooled.new_zeros(len(lifted.xy), features.pooled.shape[1])
+    pooled = torch.cat([features.pooled, blank])
+    cameras = torch.cat([given_intrinsics(intrinsics), lifted.intrinsics])
+    return features._replace(pooled=pooled), cameras
 
 
 class CameraInput(nn.Module):

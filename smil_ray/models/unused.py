@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from smil_ray.core.params import SmilParams
 from smil_ray.models.regressor import Regressor
 
 
@@ -30,6 +31,7 @@ def unused_parameters(regressor: Regressor) -> tuple[str, ...]:
             image = torch.zeros(shape, dtype=torch.uint8, device=device)
             params = regressor.forward(image, intrinsics=intrinsics)
     regressor.train(was_training)
+    assert isinstance(params, SmilParams)  # One without places to lift.
     used = _leaves(list(params.as_dict().values()))
     return tuple(
         name

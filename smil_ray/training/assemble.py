@@ -23,11 +23,13 @@ from smil_ray.models.kinematics import Kinematics
 from smil_ray.models.regressor import Regressor, build_regressor
 from smil_ray.training import means
 from smil_ray.training.apparent_size import log_extent_of_keypoints
+from smil_ray.training.batches.lifting import LabelledPoses
 from smil_ray.training.checkpoint.files import Checkpoint
 from smil_ray.training.checkpoint.frozen_weights import FrozenWeights
 from smil_ray.training.data_splits import split_data
 from smil_ray.training.parts import Parts, SampleSource
 from smil_ray.training.validation.mean_pose import (
+    MOST_SAMPLES,
     POSE_SCORE,
     RELATIVE,
     mean_pose_figures,
@@ -144,6 +146,7 @@ def assemble(
         parent=None if start is None or resume is not None else parent_of(start),
         sources=sources,
         prior=prior,
+        poses=_poses_to_lift(config, data, splits.train, model),
     )
 
 
@@ -165,6 +168,14 @@ def assemble_beside(first: Parts, config: Config, resume: Checkpoint | None = No
     start = resume or start_checkpoint(config, first.model)
     regressor = _regressor(config, first.model, first.statistics, backbone, start)
     return replace(first, regressor=regressor, objective=objective)
+
+
+def _poses_to_lift(
+    config: Config, data: SampleSource, train: np.ndarray, model: SmilModel
+) -> LabelledPoses | None:
+    frame = config.model.reference_frame
+    chosen = means.evenly(train, MOST_SAMPLES)
+    return LabelledPoses.of(means.labels_of(data, chosen, frame), model.skeleton)
 
 
 def _check_metric(config: Config, mean_poses: Mapping[str | None, dict[str, float]]) -> None:

@@ -18,11 +18,13 @@ def evenly(indices: Int[np.ndarray, " n"], most: int) -> Int[np.ndarray, " chose
     return indices[spread]
 
 
-def labels_of(data: SampleSource, indices: Sequence[int] | np.ndarray) -> Batch:
-    """Return samples as a batch without images, in the camera frame; only labels are read."""
+def labels_of(
+    data: SampleSource, indices: Sequence[int] | np.ndarray, frame: str = "camera"
+) -> Batch:
+    """Return samples as a batch without images, in a reference frame; only labels are read."""
     wanted = [int(index) for index in indices]
     names = [data.names[index] for index in wanted]
-    return batch_of_labels(names, data.labels(wanted), "camera")
+    return batch_of_labels(names, data.labels(wanted), frame)
 
 
 def finite_rows(values: Float[Tensor, "n *axes"]) -> Float[Tensor, "known *axes"]:

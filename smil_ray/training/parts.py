@@ -12,6 +12,7 @@ from smil_ray.losses.objective import Objective
 from smil_ray.losses.prior import ParameterPrior
 from smil_ray.models.decoder import TargetStatistics
 from smil_ray.models.regressor import Regressor
+from smil_ray.training.batches.lifting import LabelledPoses
 from smil_ray.training.checkpoint.frozen_weights import FrozenWeights
 
 
@@ -106,6 +107,7 @@ class Parts:
         parent: The run whose network this one begins with.
         sources: The data sets that `data` is made of, if there are several.
         prior: What poses and shapes are likely; None where nothing tells.
+        poses: Labels to lift beside pictures; None where the training split has no whole ones.
     """
 
     regressor: Regressor
@@ -121,3 +123,4 @@ class Parts:
     parent: Parent | None = None
     sources: tuple[SourceSplits, ...] = ()
     prior: ParameterPrior | None = None
+    poses: LabelledPoses | None = None

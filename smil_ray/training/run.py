@@ -59,7 +59,7 @@ class TrainingRun:
         self.config = config
         self.hooks = hooks
         self.state = TrainingState(parts.regressor, config, world)
-        self.stepper = Stepper(self.state, parts.objective, config)
+        self.stepper = Stepper(self.state, parts.objective, config, parts.poses)
         self.saver = Saver(self.state, parts, config, folder / "checkpoints")
         self.batches = batches
         self.throughput = Throughput(world.device)

@@ -16,6 +16,8 @@ from smil_ray.core.params import SmilParams
 from smil_ray.data.augment_batch import with_changed_pictures
 from smil_ray.errors import SmilRayError
 from smil_ray.losses.objective import Objective
+from smil_ray.models.features import JointPlaces
+from smil_ray.training.batches.lifting import LabelledPoses
 from smil_ray.training.batches.prompts import draw_prompts
 from smil_ray.training.batches.sampler import step_seed
 from smil_ray.training.optim import set_learning_rate
@@ -44,9 +46,16 @@ class Stepper:
     delay.
     """
 
-    def __init__(self, state: TrainingState, objective: Objective, config: Config) -> None:
+    def __init__(
+        self,
+        state: TrainingState,
+        objective: Objective,
+        config: Config,
+        poses: LabelledPoses | None = None,
+    ) -> None:
         self._state = state
         self._objective = objective
+        self._poses = None if poses is None else poses.to(state.world.device)
         self._config = config
         self._lag = 1 if state.world.device.type == "cuda" else 0
         self._open: list[StepRecord] = []
@@ -88,15 +97,28 @@ class Stepper:
         network = self._state.network
         wait = isinstance(network, DistributedDataParallel) and not last
         with network.no_sync() if wait else nullcontext():  # pyright: ignore[reportCallIssue]
-            params = forward(self._state, network, batch, self._prompts(batch))
-            result = self._objective(params, batch, epoch)
-            loss = result.total / parts
+            lifted = self._draw_poses(batch.size)
+            prompts = self._prompts(batch)
+            params = forward(self._state, network, batch, prompts, lifted and lifted[1])
+            result = self._objective(params[0], batch, epoch)
+            terms = {"total": result.total, **result.terms}
+            loss = result.total
+            if lifted is not None:
+                terms["lifting"] = self._objective(params[1], lifted[0], epoch).total
+                loss = loss + terms["lifting"]
+            loss = loss / parts
             if self._state.world.size > 1:
                 # Outputs without a loss need a gradient as well, or the processes wait for it.
-                loss = loss + 0.0 * _sum_of_outputs(params)
+                loss = loss + 0.0 * _sum_of_outputs(params[0])
             self._state.precision.backward(loss)
-        terms = {f"loss/{name}": value.detach() / parts for name, value in result.terms.items()}
-        return {"loss/total": result.total.detach() / parts, **terms}
+        return {f"loss/{name}": value.detach() / parts for name, value in terms.items()}
+
+    def _draw_poses(self, pictures: int) -> tuple[Batch, JointPlaces] | None:
+        """Return poses to lift beside so many pictures, if the head can and labels have any."""
+        count = round(self._config.train.lifted_poses * pictures)
+        if self._poses is None or not count or not self._state.regressor.looks_at_joints:
+            return None
+        return self._poses.draw(count, self._objective)
 
     def _prompts(self, batch: Batch) -> Tensor | None:
         """Return the joints that the network is told, if it learns to be told."""
@@ -136,18 +158,27 @@ class NonFiniteStepError(Exception):
 
 
 def forward(
-    state: TrainingState, network: Any, batch: Batch, prompts: Tensor | None = None
-) -> SmilParams:
+    state: TrainingState,
+    network: Any,
+    batch: Batch,
+    prompts: Tensor | None = None,
+    lifted: JointPlaces | None = None,
+) -> tuple[SmilParams, ...]:
     """Return a network's outputs in float32, computed in the run's precision.
 
-    Where a batch has cached features, the backbone does not run.
+    Where a batch has cached features, the backbone does not run. A second entry is for `lifted`.
     """
     image = batch.image if batch.tokens is None else None
     with state.precision.autocast():
-        params: SmilParams = network(
-            image, tokens=batch.tokens, intrinsics=batch.intrinsics, prompts=prompts
+        found = network(
+            image,
+            tokens=batch.tokens,
+            intrinsics=batch.intrinsics,
+            prompts=prompts,
+            lifted=lifted,
         )
-    return params.map(lambda value: value.float())
+    found = (found,) if isinstance(found, SmilParams) else found
+    return tuple(params.map(lambda value: value.float()) for params in found)
 
 
 def non_finite_error(problem: NonFiniteStepError, folder: Path) -> NonFiniteLossError:

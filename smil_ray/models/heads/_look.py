@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from smil_ray.core.device import exact
+from smil_ray.models.features import JointPlaces
 from smil_ray.models.heads._positions import grid_coordinates
 
 _FREQUENCIES = 6
@@ -31,6 +32,20 @@ class Look:
     features: Float[Tensor, "batch n_joints width"]
     xy: Float[Tensor, "batch n_joints 2"]
     spread: Float[Tensor, "batch n_joints 1"]
+
+    def beside(self, places: JointPlaces, width: float) -> "Look":
+        """Return the look with rows for places that no picture stands behind.
+
+        Args:
+            places: The places.
+            width: Spread of a heat map whose place is exact; it adds to the error.
+        """
+        blank = self.features.new_zeros(*places.xy.shape[:2], self.features.shape[2])
+        return Look(
+            torch.cat([self.features, blank]),
+            torch.cat([self.xy, places.xy]),
+            torch.cat([self.spread, (places.error.square() + width**2).sqrt()]),
+        )
 
 
 def look_under(

@@ -22,7 +22,7 @@ from smil_ray.config import HeadConfig
 from smil_ray.core.device import exact
 from smil_ray.core.params import HeadLayout
 from smil_ray.errors import ConfigError
-from smil_ray.models.features import BackboneSpec, Features
+from smil_ray.models.features import BackboneSpec, Features, JointPlaces
 from smil_ray.models.heads._look import ENCODED_WIDTH, Look, cell_centres, encode, look_under
 from smil_ray.models.heads._outputs import TokenOutputs
 from smil_ray.models.heads._prompts import PROMPT_SPREAD, given_joints, prompted
@@ -78,6 +78,7 @@ class JointTokensHead(nn.Module):
         initial: Float[Tensor, " total"],
         estimator: Estimator | None = None,
         prompts: Float[Tensor, "batch n_joints 2"] | None = None,
+        lifted: JointPlaces | None = None,
     ) -> HeadOutput:
         """Return the raw outputs and where each joint was seen.
 
@@ -88,15 +89,22 @@ class JointTokensHead(nn.Module):
             prompts: Given places of joints, fractions of the picture; NaN: not given. The heat
                 maps and places that come out are the network's own all the same. `Regressor`
                 refuses them where `prompt_share` is 0.
+            lifted: Places of joints for which there are no pictures. `raw` has rows for them after
+                those of the pictures, and so have `features.pooled` and the estimator's camera.
         """
         levels = self.pyramid(features)
         logits = self.heat(levels[-1]).float()
         own = look = look_under(logits, levels, self.cells)
         if prompts is not None:
             look = self._told(prompts, logits, levels, look)
+        if lifted is not None:
+            # Heat maps are taught to be Gaussians of one cell.
+            look = look.beside(lifted, math.sqrt(2.0) / max(logits.shape[-2:]))
         joints = self.joint + self.seen(look.features) + self.place(encode(look))
         if prompts is not None and self.given is not None:
-            joints = joints + self.given * given_joints(prompts)[..., None]
+            rows = len(joints) - len(prompts)
+            told = nn.functional.pad(given_joints(prompts), (0, 0, 0, rows))
+            joints = joints + self.given * told[..., None]
         tokens = torch.cat([self.pooled(features.pooled)[:, None], joints], dim=1)
         for layer in self.layers:
             tokens = layer(tokens)
@@ -104,7 +112,7 @@ class JointTokensHead(nn.Module):
         with exact(normed.device):
             raw = initial + self.outputs(normed[:, 0], normed[:, 1:], look.xy[:, 0])
             # What a joint's error is must not change what the joint is.
-            scale = self.scale(normed[:, 1:].detach())[..., 0]
+            scale = self.scale(normed[: len(logits), 1:].detach())[..., 0]
         scale = scale.clamp(*map(math.log, _SCALE_RANGE))
         for refinement in self.refinements:
             if estimator is None:

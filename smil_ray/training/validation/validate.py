@@ -73,7 +73,7 @@ def validation(
     for number in range(n_batches):
         batch, _ = yield BatchRequest(state.position.epoch, "1_val", number)
         with torch.no_grad():
-            params = forward(state, network, batch)
+            (params,) = forward(state, network, batch)
             found[sources[number]].add(params, batch, parts, epoch)
     state.regressor.train()
     return _metrics(found, parts, state.world)
@@ -106,7 +106,7 @@ def fixed_predictions(
     if parts.features is not None:
         batch = replace(batch, tokens=parts.features.held_out.tokens(indices))
     there = to_device(batch, state.world.device)
-    params = forward(state, state.predictor.eval(), there)
+    (params,) = forward(state, state.predictor.eval(), there)
     _, xy = parts.objective.posed(params, there)
     state.regressor.train()
     return Predictions(epoch, batch, params.detach(), xy.detach().cpu())
