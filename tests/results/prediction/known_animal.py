@@ -14,6 +14,7 @@ from smil_ray.config import BodyConfig, CropConfig, ModelConfig
 from smil_ray.core.frames import change_frame
 from smil_ray.core.params import SmilParams
 from smil_ray.data.replicant.coordinates import project
+from smil_ray.models.features import JointPlaces
 from smil_ray.models.regressor import Regressor
 from smil_ray.results.prediction.predictor import Predictor
 from smil_ray.results.prediction.views import Picture
@@ -70,6 +71,7 @@ class KnowingNetwork(Regressor):
         tokens: Tensor | None = None,
         intrinsics: Tensor | None = None,
         prompts: Tensor | None = None,
+        lifted: JointPlaces | None = None,
     ) -> SmilParams:
         assert image is not None
         assert tokens is None
