@@ -98,7 +98,7 @@ def test_places_are_off_by_as_much_as_they_say() -> None:
 
 def test_joints_beyond_the_picture_are_lost_at_its_border() -> None:
     seen = as_seen(torch.tensor([[[0.5, 0.5], [1.7, 0.2]]]), torch.zeros(1, 4))
-    assert float(seen.error[0, 1]) > 0.15
+    assert float(seen.error[0, 1]) > 0.14
     assert bool((seen.xy <= 1.0).all())
 
 
