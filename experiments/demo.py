@@ -52,7 +52,7 @@ def _demo(output: Path, samples: int, seed: int) -> int:
     start = perf_counter()
     console = Console(soft_wrap=True)
     output.mkdir(parents=True, exist_ok=True)
-    with start_ray("local", resources={TRIAL_SLOT: SLOTS}, dashboard=True):
+    with start_ray(resources={TRIAL_SLOT: SLOTS}, dashboard=True):
         pictures, data = _make_data(output, samples, seed, console)
         folder = _search(data, output, console)
     winner = _show_winner(folder, output, console)

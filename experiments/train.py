@@ -20,6 +20,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from smil_ray.cli.arguments import add_address
 from smil_ray.cli.exit import INTERRUPTED, exit_code
 from smil_ray.cli.main import kebab
 from smil_ray.config import Config
@@ -49,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="begin anew, whatever was interrupted",
     )
-    parser.add_argument("--address", default="local", help="Ray cluster; auto for a running one")
+    add_address(parser)
     parser.add_argument("--execution", choices=("ray_train", "inline"), default="ray_train")
     parser.add_argument("--output", type=Path, help="where run folders go (default: runs)")
     shortcuts = parser.add_argument_group("shortcuts for --set")

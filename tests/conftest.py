@@ -25,6 +25,9 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 
+# Tests never meet a person's cluster.
+os.environ.pop("RAY_ADDRESS", None)
+
 # Feature caches of tests never meet a person's; processes that tests start share the folder.
 _CACHE = tempfile.mkdtemp(prefix="smil_ray_test_cache_")
 os.environ["SMIL_RAY_CACHE"] = _CACHE

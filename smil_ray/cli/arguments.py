@@ -58,6 +58,16 @@ def add_device(
     )
 
 
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """Add `--address` to a command that works on Ray."""
+    parser.add_argument(
+        "--address",
+        metavar="local|auto|HOST:PORT",
+        help="Ray cluster; auto: the one on this machine; local: one for this command alone "
+        "(default: what RAY_ADDRESS names, else local)",
+    )
+
+
 def count(text: str) -> int:
     """Return a whole number of at least 1."""
     value = _number(text, int)

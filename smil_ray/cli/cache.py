@@ -13,6 +13,7 @@ from rich.table import Table
 
 from smil_ray.cli.arguments import (
     Commands,
+    add_address,
     add_command,
     add_device,
     count,
@@ -65,7 +66,7 @@ def _add_build(actions: Commands) -> None:
     )
     job.add_argument("--cache-limit-gb", type=positive, help="most that all caches may take")
     job.add_argument("--num-workers", type=count, help="processes (default: one a GPU)")
-    job.add_argument("--address", default="local", help="Ray cluster; `auto` for a running one")
+    add_address(job)
     add_device(job, "auto: all GPUs, where there are some; cuda:N: that one, in this process")
     _add_folder(job)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from smil_ray.cli.arguments import Commands, add_command, count
+from smil_ray.cli.arguments import Commands, add_address, add_command, count
 from smil_ray.cli.labels import add_label_arguments, label_config
 from smil_ray.cli.progress import progress_bar
 
@@ -34,7 +34,7 @@ def _add_doctor(commands: Commands) -> None:
     doctor.add_argument(
         "--num-workers", type=count, help="processes (default: one a core, one for few samples)"
     )
-    doctor.add_argument("--address", default="local", help="Ray cluster; `auto` for a running one")
+    add_address(doctor)
     add_label_arguments(doctor)
 
 

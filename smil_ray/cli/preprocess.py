@@ -8,6 +8,7 @@ from rich.table import Table
 
 from smil_ray.cli.arguments import (
     Commands,
+    add_address,
     add_command,
     choose,
     count,
@@ -131,7 +132,7 @@ def add_commands(commands: Commands) -> None:
         default=0.2,
         help="give up when more than this share of the files cannot be read (default 0.2)",
     )
-    job.add_argument("--address", default="local", help="Ray cluster; `auto` for a running one")
+    add_address(job)
     add_label_arguments(job)
 
 

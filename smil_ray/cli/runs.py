@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from smil_ray.cli.arguments import Commands, add_command
+from smil_ray.cli.arguments import Commands, add_address, add_command
 
 URI_HELP = "MLflow (default: MLFLOW_TRACKING_URI, or mlflow.db in this folder)"
 
@@ -26,7 +26,7 @@ def add_commands(commands: Commands) -> None:
     rerun.add_argument("--data", type=Path, help="the data, where they have moved")
     rerun.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change")
     rerun.add_argument("--uri", help=URI_HELP)
-    rerun.add_argument("--address", default="local", help="Ray cluster; `auto` for a running one")
+    add_address(rerun)
     rerun.add_argument("--execution", choices=("auto", "inline", "ray_train"), default="auto")
     rerun.add_argument(
         "--strict", action="store_true", help="train nothing unless everything is as it was"

@@ -1,12 +1,18 @@
 """The command that makes a synthetic data set."""
 
 import argparse
-import os
 from pathlib import Path
 
 from rich.console import Console
 
-from smil_ray.cli.arguments import Commands, add_command, count, count_or_zero, fraction
+from smil_ray.cli.arguments import (
+    Commands,
+    add_address,
+    add_command,
+    count,
+    count_or_zero,
+    fraction,
+)
 from smil_ray.cli.progress import progress_bar
 
 
@@ -31,6 +37,7 @@ def add_commands(commands: Commands) -> None:
     _add_animal(synth)
     _add_view(synth)
     synth.add_argument("--num-workers", type=count, help="processes (default: one a core)")
+    add_address(synth)
 
 
 def _add_animal(synth: argparse.ArgumentParser) -> None:
@@ -127,9 +134,14 @@ def _synth(arguments: argparse.Namespace) -> int:
     options = SynthOptions.model_validate(
         {key: str(value) if isinstance(value, Path) else value for key, value in given.items()}
     )
-    workers = arguments.num_workers or os.cpu_count() or 1
     with progress_bar("rendering") as update:
-        report = synthesize(arguments.out, options, workers, progress=update)
+        report = synthesize(
+            arguments.out,
+            options,
+            arguments.num_workers,
+            address=arguments.address,
+            progress=update,
+        )
     Console().print(
         f"{arguments.samples} samples in {report.folder} "
         f"({report.written} new, {report.kept} from before, {report.seconds:.1f} s)"

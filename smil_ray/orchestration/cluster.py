@@ -2,10 +2,11 @@
 
 The same scripts run on a laptop and on a cluster; only the address differs:
 
-- `local` (default): a Ray of its own, gone when the job ends
+- None (default): the Ray that this process already uses, else the one that RAY_ADDRESS names (Ray
+  sets it inside a Ray job), else `local`
+- `local`: a Ray of its own, gone when the job ends
 - `auto`: the cluster that `ray start` or `ray up` started on this machine
 - `HOST:PORT` or `ray://HOST:PORT`: another one
-- None: the Ray that this process already uses, else `local`
 """
 
 import logging
@@ -43,7 +44,7 @@ LONGEST_SOCKET_FOLDER = 40
 
 @contextmanager
 def start_ray(
-    address: str | None = "local",
+    address: str | None = None,
     *,
     num_cpus: int | None = None,
     num_gpus: int | None = None,
@@ -69,7 +70,7 @@ def start_ray(
         return
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    address = address or "local"
+    address = chosen_address(address)
     options: dict[str, Any] = {"address": address}
     if address == "local":
         # A Ray of this machine's own loopback needs no token; a cluster's token stays in force.
@@ -88,12 +89,32 @@ def start_ray(
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
         raise SmilRayError(
             f"Ray at address {address!r} cannot be used: {error}",
-            remedy="check the address (`ray status`), or leave it out to run on this machine",
+            remedy="check it (`ray status`); --address local runs on this machine, whatever "
+            "RAY_ADDRESS says",
         ) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def chosen_address(address: str | None) -> str:
+    """Return the address that is meant: None stands for RAY_ADDRESS, else for `local`.
+
+    A RAY_ADDRESS of the form `http://...` names the server that takes jobs, not a Ray to join.
+    """
+    given = os.environ.get("RAY_ADDRESS", "") if address is None else address
+    return "local" if not given or given.startswith(("http://", "https://")) else given
+
+
+def is_on_this_machine(address: str | None) -> bool:
+    """Return whether `start_ray` would start a Ray of its own."""
+    return chosen_address(address) == "local" and not ray.is_initialized()
+
+
+def cluster_cpus() -> int:
+    """Return how many tasks of one CPU the Ray in use runs at a time now; at least 1."""
+    return max(1, int(cluster_resources().get("CPU", 0.0)))
 
 
 def cluster_resources() -> dict[str, float]:
@@ -125,7 +146,8 @@ def _check_reachable(address: str) -> None:
     except OSError as error:
         raise SmilRayError(
             f"Ray at address {address!r} cannot be reached: {error}",
-            remedy="check the address (`ray status`), or leave it out to run on this machine",
+            remedy="check it (`ray status`); --address local runs on this machine, whatever "
+            "RAY_ADDRESS says",
         ) from error
 
 

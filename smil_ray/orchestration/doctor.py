@@ -18,7 +18,7 @@ from smil_ray.data.doctor.examination import Progress, examine, examine_entry
 from smil_ray.data.doctor.findings import EntryReport
 from smil_ray.data.doctor.report import DoctorReport
 from smil_ray.data.entries import AnyEntry
-from smil_ray.orchestration.cluster import start_ray
+from smil_ray.orchestration.cluster import cluster_cpus, is_on_this_machine, start_ray
 
 CHUNK = 16
 """Entries per task: about half a second of work at 1024 px."""
@@ -42,7 +42,7 @@ def examine_in_parallel(
     model: SmilModel | str | Path,
     *,
     num_workers: int | None = None,
-    address: str | None = "local",
+    address: str | None = None,
     progress: Progress | None = None,
     limit: int | None = None,
     labels: LabelConfig | None = None,
@@ -53,8 +53,8 @@ def examine_in_parallel(
         folder: A replicAnt data set or a file of labels; on a cluster where all nodes see it.
         model: The body model that the labels shall fit, or its file.
         num_workers: Tasks at a time; 1 works in this process, without Ray; None takes as many
-            as this process may use cores, or 1 where that is quicker.
-        address: Ray cluster; `local` starts one for this job.
+            as this process may use cores (on a cluster: all of its), or 1 where that is quicker.
+        address: Ray cluster; see `orchestration.cluster`.
         progress: Called with (done, total) entries.
         limit: Examine only the first entries.
         labels: What a file of labels means.
@@ -65,13 +65,16 @@ def examine_in_parallel(
     body = SmilModel.open(model)
 
     def in_parallel(function: Examine, entries: Sequence[AnyEntry]) -> Iterator[EntryReport]:
-        few = len(entries) < MIN_FOR_RAY
-        workers = num_workers or (1 if few else len(os.sched_getaffinity(0)))
+        workers = num_workers
+        if workers is None and len(entries) < MIN_FOR_RAY:
+            workers = 1
+        elif workers is None and is_on_this_machine(address):
+            workers = len(os.sched_getaffinity(0))
         if workers == 1:
             yield from map(function, entries)
             return
-        with start_ray(address, num_cpus=workers if address in ("local", None) else None):
-            yield from _map(body, entries, workers)
+        with start_ray(address, num_cpus=workers):
+            yield from _map(body, entries, workers or cluster_cpus())
 
     folder = Path(folder).absolute()  # Workers have another working directory.
     return examine(

@@ -22,7 +22,7 @@ from smil_ray.data.features.build import BuildHooks, is_complete, shard_path
 from smil_ray.data.features.folder import cache_root, check_limit
 from smil_ray.data.features.key import FeatureKey
 from smil_ray.errors import ConfigError, DataError, SmilRayError
-from smil_ray.orchestration.cluster import cluster_resources, start_ray
+from smil_ray.orchestration.cluster import cluster_resources, is_on_this_machine, start_ray
 from smil_ray.training.assemble import assemble, open_data
 from smil_ray.training.batches.features import ensure_caches, keys_of, plan_features
 from smil_ray.training.parts import Parts
@@ -60,7 +60,7 @@ def _say_nothing(line: str) -> None:
 def build_features(
     config: Config,
     *,
-    address: str | None = "local",
+    address: str | None = None,
     num_workers: int | None = None,
     device: str = "auto",
     progress: Progress | None = None,
@@ -70,7 +70,8 @@ def build_features(
 
     Args:
         config: The configuration; its backbone counts as frozen.
-        address: Ray cluster; `local` starts one where several workers are of use.
+        address: Ray cluster, see `orchestration.cluster`; one on this machine is started only
+            where several workers are of use.
         num_workers: Processes; 1 computes in this one; None takes one for each GPU, or one for
             every few CPUs where there are none.
         device: `auto` (all GPUs of the machine or cluster, CPUs where there are none), `cpu`,
@@ -128,7 +129,7 @@ class _Place:
     @classmethod
     def of(cls, address: str | None, workers: int | None, device: str) -> "_Place":
         """Return the place that was asked for; see `build_features` for the errors."""
-        is_local = address in (None, "local") and not ray.is_initialized()
+        is_local = is_on_this_machine(address)
         if device not in ("auto", "cuda", "cpu"):
             if workers not in (None, 1) or not is_local:
                 raise ConfigError(

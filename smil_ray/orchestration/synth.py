@@ -25,7 +25,7 @@ from smil_ray.data.synthetic.samples import (
     render_sample,
 )
 from smil_ray.errors import ConfigError, DataError, SmilRayError
-from smil_ray.orchestration.cluster import start_ray
+from smil_ray.orchestration.cluster import cluster_cpus, is_on_this_machine, start_ray
 
 CHUNK = 16
 """Samples per task: half a second of work or so, which keeps progress smooth and overhead low."""
@@ -52,7 +52,7 @@ def synthesize(
     options: SynthOptions,
     num_workers: int | None = None,
     *,
-    address: str | None = "local",
+    address: str | None = None,
     progress: Progress | None = None,
 ) -> SynthReport:
     """Write the data set of `options` into the folder `out`, and return what was done.
@@ -64,8 +64,8 @@ def synthesize(
         out: Folder; made if it is missing. On a cluster it is shared by all nodes.
         options: What to write.
         num_workers: Tasks at a time; 1 works in this process, without Ray; None takes as many
-            as this process may use cores, or 1 where that is quicker.
-        address: Ray cluster; `local` starts one for this job.
+            as this process may use cores (on a cluster: all of its), or 1 where that is quicker.
+        address: Ray cluster; see `orchestration.cluster`.
         progress: Called with (done, all) samples.
 
     Raises:
@@ -84,8 +84,8 @@ def synthesize(
     chunks = [missing[at : at + CHUNK] for at in range(0, len(missing), CHUNK)]
     finished = kept
     if num_workers is None:
-        num_workers = 1 if len(missing) < MIN_FOR_RAY else len(os.sched_getaffinity(0))
-    for count in _run(out, options, chunks, min(num_workers, len(chunks)), address):
+        num_workers = _default_workers(len(missing), address)
+    for count in _run(out, options, chunks, num_workers, address):
         finished += count
         if progress is not None:
             progress(finished, options.samples)
@@ -95,22 +95,36 @@ def synthesize(
     return SynthReport(out, len(missing), kept, perf_counter() - start)
 
 
+def _default_workers(missing: int, address: str | None) -> int | None:
+    """Return 1 where that is quicker, else the cores here; None: those of a cluster."""
+    if missing < MIN_FOR_RAY:
+        return 1
+    return len(os.sched_getaffinity(0)) if is_on_this_machine(address) else None
+
+
 def _run(
-    out: Path, options: SynthOptions, chunks: list[list[int]], workers: int, address: str | None
+    out: Path,
+    options: SynthOptions,
+    chunks: list[list[int]],
+    workers: int | None,
+    address: str | None,
 ) -> Iterator[int]:
-    """Yield the size of every chunk when it is written."""
-    if workers <= 1:
+    """Yield the size of every chunk when it is written; use nodes that come while it runs."""
+    if workers == 1 or len(chunks) <= 1:
         for chunk in chunks:
             yield _write_chunk(out, options, chunk)
         return
-    with start_ray(address, num_cpus=workers if address in ("local", None) else None):
+    with start_ray(address, num_cpus=workers):
         task: Any = ray.remote(num_cpus=1, max_retries=3)(_write_chunk)
         waiting = iter(chunks)
-        running = [task.remote(out, options, chunk) for chunk in islice(waiting, 2 * workers)]
-        while running:
+        running: list[Any] = []
+        while True:
+            free = max(0, 2 * (workers or cluster_cpus()) - len(running))
+            running += [task.remote(out, options, chunk) for chunk in islice(waiting, free)]
+            if not running:
+                return
             ready, running = ray.wait(running, num_returns=1)
             yield _result(ready[0])
-            running.extend(task.remote(out, options, chunk) for chunk in islice(waiting, 1))
 
 
 def _result(task: Any) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+from jsonschema.exceptions import best_match
 
 from smil_ray.errors import ConfigError
 
@@ -13,7 +14,7 @@ from smil_ray.errors import ConfigError
 def check_schema(path: Path, values: Any, schema: Mapping[str, Any]) -> None:
     """Raise ConfigError that names file and field where `values` do not fit a JSON schema."""
     validator = jsonschema.Draft7Validator(schema)
-    error = jsonschema.exceptions.best_match(validator.iter_errors(values))
+    error = best_match(validator.iter_errors(values))
     if error is None:
         return
     place = ".".join(str(part) for part in error.absolute_path)

@@ -7,7 +7,6 @@ hash of the result depends on the input and the settings, not on workers or inte
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -147,18 +146,17 @@ def _run(shards: list[Shard], folder: Path, options: PreprocessOptions) -> Itera
     """Make shards on Ray Data; give their manifests as they are finished."""
     if not shards:
         return
-    workers = options.num_workers or os.cpu_count() or 1
-    with start_ray(options.address, num_cpus=workers):
+    # Ray Data gives a task of one CPU to each CPU of the cluster, those included that come later.
+    with start_ray(options.address, num_cpus=options.num_workers):
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         rows = [{"shard": _packed(shard)} for shard in shards]
-        tasks = min(workers, len(rows))
         make = partial(
             _make_shard_of_row, folder=str(folder), options=options.model_dump(mode="json")
         )
         made = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            make, compute=ray.data.TaskPoolStrategy(size=tasks), num_cpus=1
+            make, compute=ray.data.TaskPoolStrategy(size=options.num_workers), num_cpus=1
         )
         for row in made.iter_rows():
             if row["error"]:

@@ -53,7 +53,7 @@ class PreprocessOptions(Settings):
         num_workers: Parallel tasks; None means one per processor.
         resume: Go on with what an interrupted run left.
         max_error_fraction: Give up when more than this share of the entries cannot be read.
-        address: Ray cluster; `local` starts one for this job. On a cluster, inputs and output
+        address: Ray cluster; see `orchestration.cluster`. On a cluster, inputs and output
             are in folders that all nodes share.
     """
 
@@ -73,7 +73,7 @@ class PreprocessOptions(Settings):
     num_workers: Annotated[int, Field(ge=1)] | None = None
     resume: bool = False
     max_error_fraction: Share = 0.2
-    address: str = "local"
+    address: str | None = None
 
     def content_settings(self, model: SmilModel) -> dict[str, Any]:
         """Return what decides how an entry becomes a sample; shards of others do not mix."""

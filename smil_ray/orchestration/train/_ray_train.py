@@ -18,7 +18,12 @@ import torch.distributed
 
 from smil_ray.config import Config
 from smil_ray.errors import ConfigError, SmilRayError
-from smil_ray.orchestration.cluster import cluster_resources, record_node, start_ray
+from smil_ray.orchestration.cluster import (
+    chosen_address,
+    cluster_resources,
+    record_node,
+    start_ray,
+)
 from smil_ray.orchestration.train._stopping import stop_requested
 from smil_ray.orchestration.train.build_notes import BuildNotes
 from smil_ray.orchestration.train.worker import (
@@ -56,9 +61,9 @@ def train_with_ray(
         TrainingFailedError: Workers failed more than `run.max_failures` times.
         SmilRayError: What a worker raised.
     """
+    is_fixed = chosen_address(address) == "local"
     with start_ray(address):
         resources = worker_resources(job.config)
-        is_fixed = address in (None, "local")
         if is_fixed:
             _check_fits(job.config, resources)
         trainer = _trainer(job, resources)

@@ -88,7 +88,11 @@ def _parser(description: str | None, config: Path, samples: int) -> argparse.Arg
         metavar="N",
         help="epochs of the winner's last training; 0: it stays as its trial left it",
     )
-    add("--address", default="local", help="Ray cluster: local, auto, HOST:PORT, ray://HOST:PORT")
+    add(
+        "--address",
+        metavar="local|auto|HOST:PORT",
+        help="Ray cluster (default: what RAY_ADDRESS names, else a Ray for this sweep alone)",
+    )
     add("--output", type=Path, default=Path("runs"), help="where the sweep's folder is made")
     add(
         "--resume",

@@ -119,7 +119,7 @@ def run_sweep(
     overrides: Sequence[str] = (),
     *,
     data: Path | None = None,
-    address: str | None = "local",
+    address: str | None = None,
     resume: Path | None = None,
     output_dir: Path = Path("runs"),
     hooks: SweepHooks | None = None,
