@@ -9,8 +9,9 @@ Command:  python experiments/tune_heads.py
           The backbone's features are computed once, for all trials, and the trials train side by
           side in one process.
 Needs:    two CPU cores and about 15 minutes for the embedded data.
-Expect:   joint tokens first, below the mean pose's PA-MPJPE; the MLP head places and turns the
-          animal and stays at the mean pose's (docs/learning.md has figures).
+Expect:   joint tokens first: on validation samples PA-MPJPE 11.8 % of body length over three
+          seeds, the MLP head 12.8 (95 % interval of the difference 0.7 to 1.3); on held-out
+          samples the winner 11.6, the mean pose 13.0.
 """
 
 import sys
