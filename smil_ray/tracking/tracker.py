@@ -5,6 +5,7 @@ Every call either succeeds or raises `TrackingError` (the server is away: try la
 """
 
 import contextlib
+import json
 import os
 import shlex
 import sqlite3
@@ -22,6 +23,7 @@ from smil_ray.tracking.sync.metrics import (
     TrackingError,
     entity_name,
 )
+from smil_ray.tracking.sync.tags import DataInput
 
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -33,7 +35,7 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 
-from mlflow import MlflowClient  # noqa: E402 - the settings above are read on import
+from mlflow import MlflowClient, entities  # noqa: E402 - the settings above are read on import
 from mlflow.entities import Metric, Param, RunTag, ViewType  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 
@@ -42,10 +44,13 @@ RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 KEY_TAG = "smil_ray.run_id"
 PARENT_TAG = "mlflow.parentRunId"
 REASON_TAG = "smil_ray.reason"
+KIND_OF_EXPERIMENT = ("mlflow.experimentKind", "custom_model_development")
+"""The tag by which MLflow's pages open an experiment as model training."""
 METRICS_PER_BATCH = 1000
 PARAMS_PER_BATCH = 100
 MAX_PARAM_VALUE = 6000
 MAX_TAG_VALUE = 5000
+MAX_DIGEST = 36
 REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "PERMISSION_DENIED"}
 
 
@@ -156,6 +161,22 @@ class Tracker:
         with _translated(self.uri):
             client.log_artifact(run_id, str(path), folder)
 
+    def log_data(self, run_id: str, data: DataInput) -> None:
+        """Name what a run was trained on; the digest is the beginning of the content's hash."""
+        dataset = entities.Dataset(
+            data.name,
+            data.content_hash[:MAX_DIGEST],
+            source_type="local",
+            source=json.dumps({"uri": data.place}),
+            profile=json.dumps(dict(data.samples)),
+        )
+        used = entities.DatasetInput(
+            dataset, [entities.InputTag("mlflow.data.context", "training")]
+        )
+        client = self._connect()
+        with _translated(self.uri):
+            client.log_inputs(run_id, [used])
+
     def set_tags(self, run_id: str, tags: Mapping[str, Any]) -> None:
         """Set tags, cut to the length that MLflow accepts."""
         items = [RunTag(key, str(value)[:MAX_TAG_VALUE]) for key, value in tags.items()]
@@ -233,12 +254,16 @@ def _param_value(value: Any) -> str:
 def _experiment(client: MlflowClient, name: str, uri: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
-        return client.create_experiment(name, artifact_location=_artifact_location(uri))
+        key, kind = KIND_OF_EXPERIMENT
+        place = _artifact_location(uri)
+        return client.create_experiment(name, artifact_location=place, tags={key: kind})
     if found.lifecycle_stage != "active":
         raise RejectedError(
             f"Experiment {name!r} at {uri} was deleted",
             remedy="restore it in MLflow or set tracking.experiment to another name",
         )
+    if KIND_OF_EXPERIMENT[0] not in found.tags:
+        client.set_experiment_tag(found.experiment_id, *KIND_OF_EXPERIMENT)
     return found.experiment_id
 
 

@@ -11,7 +11,8 @@ from smil_ray.config import TrackingConfig
 from smil_ray.tracking.sync.later import send_later
 from smil_ray.tracking.sync.live import track_run
 from smil_ray.tracking.sync.metrics import MetricPoint, RejectedError, TrackingError, entity_name
-from smil_ray.tracking.tracker import PARENT_TAG, Tracker, resolve_uri
+from smil_ray.tracking.sync.tags import DataInput
+from smil_ray.tracking.tracker import KIND_OF_EXPERIMENT, PARENT_TAG, Tracker, resolve_uri
 
 # MLflow's own use of SQLAlchemy.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
@@ -80,6 +81,31 @@ def test_finish_keeps_status_and_reason(tracker: Tracker) -> None:
     found = tracker._connect().get_run(run)
     assert found.info.status == "FAILED"
     assert found.data.tags["smil_ray.reason"] == "out of memory"
+
+
+def test_run_names_its_data_with_the_hash_of_their_content(tracker: Tracker) -> None:
+    run = tracker.find_or_create_run("data", "run")
+    tracker.log_data(run, DataInput("ants.h5", "/data/ants.h5", "a1" * 32, {"train": 9}))
+    inputs = tracker._connect().get_run(run).inputs
+    assert inputs is not None
+    (used,) = inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("ants.h5", "a1" * 18)
+    assert [(tag.key, tag.value) for tag in used.tags] == [("mlflow.data.context", "training")]
+
+
+def test_experiment_opens_as_model_training_unless_a_person_chose_otherwise(
+    tracker: Tracker,
+) -> None:
+    client, kind = tracker._connect(), KIND_OF_EXPERIMENT[0]
+    client.create_experiment("older")
+    client.create_experiment("chosen", tags={kind: "genai_development"})
+    for name, expected in (
+        (tracker.experiment, KIND_OF_EXPERIMENT[1]),
+        ("older", KIND_OF_EXPERIMENT[1]),
+        ("chosen", "genai_development"),
+    ):
+        found = client.get_experiment(Tracker(tracker.uri, name).experiment_id)
+        assert found.tags[kind] == expected
 
 
 def test_database_uses_write_ahead_log_and_artifacts_lie_beside_it(tracker: Tracker) -> None:

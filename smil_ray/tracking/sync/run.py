@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from smil_ray.config.reading import flatten, read_yaml
 from smil_ray.tracking.sync.metrics import MetricPoint, ReadPosition, TrackingError, read_new_rows
 from smil_ray.tracking.sync.state import SyncState
-from smil_ray.tracking.sync.tags import run_tags, started_ms
+from smil_ray.tracking.sync.tags import DataInput, data_input, run_tags, started_ms
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -61,6 +61,10 @@ class RunTracker(Protocol):
 
     def log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
         """Store a file."""
+        ...
+
+    def log_data(self, run_id: str, data: DataInput) -> None:
+        """Say what the run was trained on."""
         ...
 
     def set_tags(self, run_id: str, tags: Mapping[str, Any]) -> None:
@@ -147,6 +151,7 @@ class RunSync:
         run_id = self.run_id()
         self._push_params(run_id)
         self._push_tags(run_id)
+        self._push_data(run_id)
         try:
             self._push_metrics(run_id)
         except TrackingError:
@@ -181,6 +186,14 @@ class RunSync:
             self.tracker.set_tags(run_id, new)
             self.state.tags_sent.update(new)
             self.state.save(self.folder)
+
+    def _push_data(self, run_id: str) -> None:
+        data = data_input(self.folder)
+        if data is None or data.content_hash == self.state.data_sent:
+            return
+        self.tracker.log_data(run_id, data)
+        self.state.data_sent = data.content_hash
+        self.state.save(self.folder)
 
     def _push_metrics(self, run_id: str) -> None:
         path = self.folder / "metrics.jsonl"

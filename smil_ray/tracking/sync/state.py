@@ -31,6 +31,7 @@ class SyncState:
         files: Modification time (ns) and size of every artifact that was sent.
         params_sent: Whether the parameters were sent.
         tags_sent: Tags that the server has.
+        data_sent: Hash of the data that the server names, empty before.
         ended: Whether the end of the run was sent.
     """
 
@@ -45,6 +46,7 @@ class SyncState:
     files: dict[str, list[int]] = field(default_factory=dict)
     params_sent: bool = False
     tags_sent: dict[str, str] = field(default_factory=dict)
+    data_sent: str = ""
     ended: bool = False
 
     @classmethod
@@ -66,3 +68,4 @@ class SyncState:
         if uri != self.uri:
             self.uri, self.run_id, self.offset, self.tail = uri, None, 0, ""
             self.files, self.params_sent, self.tags_sent, self.ended = {}, False, {}, False
+            self.data_sent = ""

@@ -1,7 +1,8 @@
-"""What of `run.json` becomes tags on the tracking server, by which runs are found again."""
+"""What of `run.json` the tracking server shows of a run: tags to find it by, and its data."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,33 @@ def _parent_tags(facts: Mapping[str, Any]) -> dict[str, str]:
     state = SyncState.load(Path(str(parent["run"])))
     known = {"run": parent["run"], "run_id": None if state is None else state.run_id}
     return {PARENT_TAGS[name]: str(value) for name, value in known.items() if value}
+
+
+@dataclass(frozen=True)
+class DataInput:
+    """What a run was trained on.
+
+    Attributes:
+        name: The file's or folder's name; of several sources, their names.
+        place: Its path when the run was made, empty for several sources.
+        content_hash: Of everything in it that a run depends on.
+        samples: How many each split has.
+    """
+
+    name: str
+    place: str
+    content_hash: str
+    samples: Mapping[str, int]
+
+
+def data_input(folder: Path) -> DataInput | None:
+    """Return what a run was trained on, as far as it is known now."""
+    facts = _facts(folder)
+    if not facts.get("data_hash"):
+        return None
+    place = str(facts.get("data") or "")
+    name = Path(place).name or ", ".join(facts.get("sources", ())) or "data"
+    return DataInput(name, place, str(facts["data_hash"]), facts.get("samples", {}))
 
 
 def started_ms(folder: Path) -> int | None:

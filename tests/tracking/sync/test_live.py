@@ -12,6 +12,7 @@ from smil_ray.config import TrackingConfig
 from smil_ray.tracking.sync.live import Syncer, track_run
 from smil_ray.tracking.sync.metrics import MetricPoint, RejectedError, TrackingError
 from smil_ray.tracking.sync.run import RunSync, read_status
+from smil_ray.tracking.sync.tags import DataInput
 
 
 class FakeServer:
@@ -67,6 +68,10 @@ class FakeServer:
     def log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
         self._check()
         self.runs[run_id]["files"][f"{folder or '.'}/{path.name}"] += 1
+
+    def log_data(self, run_id: str, data: DataInput) -> None:
+        self._check()
+        self.runs[run_id].setdefault("data", []).append(data)
 
     def set_tags(self, run_id: str, tags: Mapping[str, Any]) -> None:
         self._check()
