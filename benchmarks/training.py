@@ -170,7 +170,7 @@ def overhead(parts: Parts, config: Config, device: str) -> dict[str, float]:
                 if kind == "step":
                     stepper.take([batch], 0.0, 1e-6)
                 else:
-                    params = forward(state, state.network, batch)
+                    (params,) = forward(state, state.network, batch)
                     parts.objective(params, batch, 0.0).total.backward()
                     state.optimizer.zero_grad(set_to_none=True)
                 if device == "cuda":
