@@ -26,8 +26,10 @@
 set -euo pipefail
 
 export PATH="${SMIL_RAY_ENVIRONMENT:-$HOME/smil-ray-env}/bin:$PATH"
-# Ports and folders of this job's own: another job of Ray may run on the same node.
-address="${SLURMD_NODENAME:-$(hostname)}:$((20000 + SLURM_JOB_ID % 10000))"
+# The head's address as Slurm knows it; some nodes take their own name for 127.0.1.1.
+name="$(scontrol show node "$SLURMD_NODENAME" | sed -nE 's/.*NodeAddr=(\S+).*/\1/p')"
+address="$(getent ahostsv4 "$name" | awk '$1 !~ /^127\./ {print $1; exit}')"
+address="${address:-$(hostname -I | cut -d' ' -f1)}:$((20000 + SLURM_JOB_ID % 10000))"
 folder="/tmp/ray-$SLURM_JOB_ID"
 # Ray runs code that somebody sends to its ports: only who has this job's token may.
 RAY_AUTH_TOKEN="$(python -c 'import secrets; print(secrets.token_hex(32))')"
@@ -37,7 +39,7 @@ start_node() {
   ulimit -n "$(ulimit -Hn)"
   if [ "$SLURM_PROCID" = 0 ]; then
     exec ray start --block --head --node-ip-address="${1%:*}" --port="${1#*:}" --temp-dir="$2" \
-      --include-dashboard=false --resources='{"trial_slot": 16}'
+      --dashboard-host=127.0.0.1 --resources='{"trial_slot": 16}'
   fi
   until (: </dev/tcp/"${1%:*}"/"${1#*:}") 2>/dev/null; do sleep 1; done
   exec ray start --block --address="$1"
