@@ -20,6 +20,7 @@ from smil_ray.cli import (
     preprocess,
     results,
     runs,
+    serve,
     synth,
     weights,
 )
@@ -36,6 +37,7 @@ MODULES = (
     weights,
     results,
     predict,
+    serve,
     compare,
     runs,
     cluster,

@@ -10,9 +10,6 @@ import torch
 from smil_ray.config import ModelConfig
 from smil_ray.core.skeleton import Skeleton
 from smil_ray.errors import ConfigError
-from smil_ray.models.decoder import TargetStatistics
-from smil_ray.models.kinematics import Kinematics
-from smil_ray.models.regressor import build_regressor
 from smil_ray.results.keypoints import Keypoints, read_keypoints
 from smil_ray.results.prediction.boxes import read_boxes
 from smil_ray.results.prediction.options import PredictOptions
@@ -20,26 +17,14 @@ from smil_ray.results.prediction.predict import predict_images
 from smil_ray.training.checkpoint.loading import LoadedRegressor, load_regressor
 from tests.results.prediction.known_animal import KnowingNetwork, animal, card, joints_px
 from tests.results.prediction.prediction_files import record, write, write_video
+from tests.results.prediction.told_network import HEAD, told_network
 
 QUICK = PredictOptions(overlays=False)
-HEAD = {"type": "joint_tokens", "hidden_dim": 32, "num_heads": 4, "depth": 1, "prompt_share": 0.3}
 
 
 @pytest.fixture(scope="module")
 def told(insect_run: Path) -> LoadedRegressor:
-    """A network that takes prompts, with random weights."""
-    loaded = load_regressor(insect_run)
-    backbone = {"name": "test_resnet", "input_size": 64, "weights": "none"}
-    config = ModelConfig.model_validate({"backbone": backbone, "head": HEAD})
-    torch.manual_seed(0)
-    network = build_regressor(
-        config,
-        n_joints=loaded.model.n_joints,
-        n_betas=loaded.model.n_betas,
-        statistics=TargetStatistics(fov_deg=30.0, log_extent=0.5),
-        kinematics=Kinematics(loaded.model, loaded.config.body),
-    )
-    return replace(loaded, regressor=network.eval().requires_grad_(False))
+    return told_network(insect_run)
 
 
 def table(path: Path, *rows: tuple, skeleton: Skeleton) -> Keypoints:

@@ -1,0 +1,1 @@
+"""A web page for one trained network: pictures in, overlays, meshes, angles and labels out."""
