@@ -27,7 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tracking": {"config", "core"},
     "results": {*BELOW_RESULTS, "fitting", "export", "tracking"},
     "orchestration": {*BELOW_RESULTS, "fitting", "tracking", "results"},
-    "cli": {*BELOW_RESULTS, "fitting", "results", "tracking", "orchestration"},
+    "serve": {*BELOW_RESULTS, "fitting", "results"},
+    "cli": {*BELOW_RESULTS, "fitting", "results", "tracking", "orchestration", "serve"},
 }
 
 RIM_PACKAGES: dict[str, tuple[str, ...]] = {
@@ -42,6 +43,9 @@ RIM_PACKAGES: dict[str, tuple[str, ...]] = {
     "mlflow": ("tracking/tracker",),
     "ray": ("orchestration/",),
     "pyarrow": ("results/prediction/output/", "results/refine"),
+    "fastapi": ("serve/",),
+    "starlette": ("serve/",),
+    "uvicorn": ("serve/",),
 }
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -20,7 +20,6 @@ from smil_ray.cli import (
     preprocess,
     results,
     runs,
-    serve,
     synth,
     weights,
 )
@@ -37,7 +36,6 @@ MODULES = (
     weights,
     results,
     predict,
-    serve,
     compare,
     runs,
     cluster,

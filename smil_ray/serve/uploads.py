@@ -18,7 +18,14 @@ MAX_FILES = 500
 MAX_TOTAL_BYTES = 4 * 2**30
 _CONTAINERS = (
     *((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"RIFF"), (0, b"\x1aE\xdf\xa3")),
-    *((0, b"\x00\x00\x01\xba"), (0, b"OggS"), (0, b"\x30\x26\xb2\x75"), (0, b"\x00\x00\x01\xb3"), (0, b"G"), (4, b"G")),
+    *(
+        (0, b"\x00\x00\x01\xba"),
+        (0, b"OggS"),
+        (0, b"\x30\x26\xb2\x75"),
+        (0, b"\x00\x00\x01\xb3"),
+        (0, b"G"),
+        (4, b"G"),
+    ),
 )
 """Where in a file what says that it is a video. Playlists, which name other files, are none."""
 
