@@ -178,7 +178,7 @@ class Session:
                 joints = told
                 if all_joints:
                     found = answer.joints_px()
-                    inside = ((found >= 0) & (found < [width, height])).all(axis=1)
+                    inside = np.asarray(((found >= 0) & (found < [width, height])).all(axis=1))
                     found = np.where(inside[:, None], found, np.nan)
                     joints = np.where(np.isfinite(told), told, found)
                 name = f"pictures/{sent.path.stem}_{number:05d}_{frame:06d}.png"

@@ -70,4 +70,6 @@ def _address(rgb: UInt8[np.ndarray, "h w 3"]) -> str:
 def _numbers(values: Float[np.ndarray, "*axes"]) -> list[Any]:
     """Return numbers that JSON has: those that are not finite are null."""
     rounded = np.round(values.astype(np.float64), 4)
-    return np.where(np.isfinite(rounded), rounded, None).tolist()
+    plain = rounded.astype(object)
+    plain[~np.isfinite(rounded)] = None
+    return plain.tolist()

@@ -134,7 +134,7 @@ def check_refusal(browser: Any, client: Client, folder: Path) -> None:
 
 def pixels(canvas: Any) -> np.ndarray:
     data = np.frombuffer(canvas.screenshot_as_png, np.uint8)
-    return cv2.imdecode(data, cv2.IMREAD_COLOR).astype(float)
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=float)
 
 
 def angles(browser: Any) -> list[str]:

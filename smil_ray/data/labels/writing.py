@@ -46,7 +46,7 @@ def write_coco(path: Path, labelled: Sequence[Labelled], skeleton: Skeleton) -> 
 
 
 def _annotation(number: int, labelled: Labelled) -> dict[str, Any]:
-    known = np.isfinite(labelled.joints_px).all(axis=1)
+    known = np.asarray(np.isfinite(labelled.joints_px).all(axis=1))
     places = np.where(known[:, None], labelled.joints_px - _HALF_PIXEL, 0.0)
     flags = np.where(known, _SEEN, _ABSENT)
     low, high = labelled.joints_px[known].min(axis=0), labelled.joints_px[known].max(axis=0)
