@@ -60,9 +60,13 @@ class _Routes:
 
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        """End the thread when the server ends."""
+        """End the thread and delete what was sent when the server ends.
+
+        Here, because uvicorn hands a signal on after this, and SIGTERM ends the process.
+        """
         yield
         self._worker.shutdown(wait=True, cancel_futures=True)
+        self._session.close()
 
     async def network(self) -> dict[str, Any]:
         """Names, tree and faces of the body model, and what dragging does."""

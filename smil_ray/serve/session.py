@@ -72,6 +72,10 @@ class Session:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Delete everything that was sent."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def place(self, name: str) -> Path:
