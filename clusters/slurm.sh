@@ -37,18 +37,22 @@ export RAY_AUTH_MODE=token RAY_AUTH_TOKEN RAY_USAGE_STATS_ENABLED=0
 
 start_node() {
   ulimit -n "$(ulimit -Hn)"
+  trap : TERM  # Slurm tells Ray too: wait for its end, then tidy up.
+  trap 'rm -rf "$2"' EXIT
   if [ "$SLURM_PROCID" = 0 ]; then
-    exec ray start --block --head --node-ip-address="${1%:*}" --port="${1#*:}" --temp-dir="$2" \
+    ray start --block --head --node-ip-address="${1%:*}" --port="${1#*:}" --temp-dir="$2" \
       --dashboard-host=127.0.0.1 --resources='{"trial_slot": 16}'
+    return
   fi
   until (: </dev/tcp/"${1%:*}"/"${1#*:}") 2>/dev/null; do sleep 1; done
-  exec ray start --block --address="$1"
+  ray start --block --address="$1"
 }
 export -f start_node
 srun --ntasks="$SLURM_NNODES" --ntasks-per-node=1 --overlap --kill-on-bad-exit \
   bash -c 'start_node "$@"' start_node "$address" "$folder" &
 nodes=$!
-trap 'kill "$nodes" 2>/dev/null || true; wait "$nodes" || true; rm -rf "$folder"' EXIT
+# The first step of the job is the one that runs Ray.
+trap 'scancel --signal=TERM "$SLURM_JOB_ID.0" || true; wait "$nodes" || true' EXIT
 
 # A sweep plans its trials with the nodes that are there when it starts.
 python - "$address" "$SLURM_NNODES" <<'PYTHON'
