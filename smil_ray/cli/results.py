@@ -1,4 +1,4 @@
-"""A trained network on held-out samples and on its own results: evaluate, calibrate, refine."""
+"""A trained network on held-out samples and on its own results: evaluate, report and others."""
 
 import argparse
 from pathlib import Path
@@ -25,12 +25,23 @@ def add_commands(commands: Commands) -> None:
         "smil-ray evaluate runs/sweep/final --data demo.h5 --json metrics.json",
     )
     _add_network_and_data(evaluate)
-    evaluate.add_argument("--split", default="test", choices=("test", "val", "all"))
+    _add_split(evaluate)
     evaluate.add_argument("--batch-size", type=count, default=16)
     evaluate.add_argument("--json", type=Path, help="write every figure to this file")
     evaluate.add_argument(
         "--overlays", type=Path, help="write best, median and worst predictions to this .png"
     )
+
+    report = add_command(
+        commands,
+        "report",
+        _report,
+        "One HTML page about a run: figures, curves, joints, overlays, calibration, commands.",
+        "smil-ray report runs/sweep/final --out report.html",
+    )
+    _add_network_and_data(report)
+    _add_split(report)
+    report.add_argument("--out", type=Path, help="the page (default: report.html in the run)")
 
     calibrate = add_command(
         commands,
@@ -58,6 +69,12 @@ def add_commands(commands: Commands) -> None:
     refine.add_argument("results", type=Path, help="a folder that predict wrote")
     refine.add_argument("--out", type=Path, required=True, help="folder for the refined results")
     add_keypoint_arguments(refine, "fitted to them (default: to the head's own heat maps)")
+
+
+def _add_split(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--split", default="test", choices=("test", "val", "all"), help="samples (default: test)"
+    )
 
 
 def _add_network_and_data(parser: argparse.ArgumentParser) -> None:
@@ -138,4 +155,14 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.overlays is not None:
         write_prediction_sheet(loaded, dataset, arguments.overlays, split=arguments.split)
         console.print(f"wrote {arguments.overlays}")
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from smil_ray.results.report.run_page import write_run_report
+
+    loaded, dataset = _opened(arguments)
+    data = Path(arguments.data or str(loaded.config.data.path))
+    page = write_run_report(loaded, dataset, data=data, split=arguments.split, path=arguments.out)
+    Console(soft_wrap=True).print(f"wrote {page}")
     return 0

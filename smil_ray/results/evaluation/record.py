@@ -75,7 +75,11 @@ class Evaluation:
 
     def write_json(self, path: Path) -> None:
         """Write every figure to `path`."""
-        path.write_bytes(orjson.dumps(self.as_record(), option=orjson.OPT_INDENT_2))
+        path.write_bytes(self.as_json())
+
+    def as_json(self) -> bytes:
+        """Return every figure as JSON."""
+        return orjson.dumps(self.as_record(), option=orjson.OPT_INDENT_2)
 
     @property
     def network(self) -> str:

@@ -1,1 +1,1 @@
-"""The HTML page about a sweep: its sections, drawings and template."""
+"""The HTML pages about a sweep and about a run: their sections, drawings and templates."""

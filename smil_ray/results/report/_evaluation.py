@@ -1,4 +1,4 @@
-"""The report's part about the winner: figures beside baselines, joints, pictures."""
+"""The reports' part about a network: figures beside baselines, joints, pictures."""
 
 import base64
 from pathlib import Path
@@ -25,12 +25,17 @@ def winner_figures(board: Leaderboard) -> dict[str, Any] | None:
     found = (board.final or {}).get("metrics") or {}
     if not found.get("figures"):
         return None
-    evaluation = Evaluation.from_record(found)
+    return evaluation_figures(Evaluation.from_record(found))
+
+
+def evaluation_figures(evaluation: Evaluation) -> dict[str, Any]:
+    """Return a network's figures beside the baselines': heading, columns, rows, words."""
+    which = "samples" if evaluation.split == "all" else "held-out samples"
     has_difference = bool(evaluation.differences.get(MEAN_POSE))
     return {
         "warning": _warning(evaluation),
         "verdict": evaluation.verdict(),
-        "heading": f"{evaluation.n_samples} held-out samples ({evaluation.split} split)",
+        "heading": f"{evaluation.n_samples} {which} ({evaluation.split} split)",
         "notes": evaluation.notes,
         "columns": evaluation.columns,
         "has_difference": has_difference,
@@ -75,13 +80,13 @@ def _group_rows(evaluation: Evaluation) -> dict[str, Any] | None:
 
 
 def _warning(evaluation: Evaluation) -> str:
-    """Return a warning where the winner does no better than the mean pose, else nothing.
+    """Return a warning where the network does no better than the mean pose, else nothing.
 
     All headline figures are looked at: a network that folds the animal up has a small root-aligned
     error and a pose error far above the mean pose's.
     """
-    ours = evaluation.metrics[evaluation.network]
-    theirs = evaluation.metrics.get(MEAN_POSE, {})
+    name = evaluation.network
+    ours, theirs = evaluation.metrics[name], evaluation.metrics.get(MEAN_POSE, {})
     both = [key for key in HEADLINES if key in ours and key in theirs]
     lost = [key for key in both if not evaluation.is_better(key)]
     unsure = [key for key in both if key not in lost and not _is_sure(evaluation, key)]
@@ -95,15 +100,15 @@ def _warning(evaluation: Evaluation) -> str:
     )
     won = [SHOWN[key].partition(" [")[0] for key in both if key not in lost + unsure]
     if len(lost) == len(both):
-        sentence = "The winner has not learnt the task: the mean pose is as good in everything"
+        sentence = f"The {name} has not learnt the task: the mean pose is as good in everything"
     elif won:
         sentence = (
-            f"On held-out samples the winner beats the mean pose in {' and '.join(won)}, but not "
+            f"On these samples the {name} beats the mean pose in {' and '.join(won)}, but not "
             "in all"
         )
     else:
-        sentence = "On held-out samples the winner beats the mean pose in nothing for sure"
-    return f"{sentence} ({shown}). Train longer or on more samples before trusting this ranking."
+        sentence = f"On these samples the {name} beats the mean pose in nothing for sure"
+    return f"{sentence} ({shown}). Train longer or on more samples before trusting it."
 
 
 def _is_sure(evaluation: Evaluation, key: str) -> bool:
@@ -121,15 +126,15 @@ def winner_pictures(folder: Path, board: Leaderboard) -> list[tuple[str, str]]:
     name = (board.final.get("metrics") or {}).get("picture")
     if name and (run / name).is_file():
         text = "Smallest, middle and largest 2D error: image, mesh, joints (true and predicted)"
-        found.append((text, _embedded(run / name)))
+        found.append((text, embedded(run / name)))
     overlays = sorted((run / "overlays").glob("*.png"))
     if overlays:
         text = f"Validation samples, {overlays[-1].stem.replace('_', ' ')}"
-        found.append((text, _embedded(overlays[-1])))
+        found.append((text, embedded(overlays[-1])))
     return found
 
 
-def _embedded(path: Path) -> str:
+def embedded(path: Path) -> str:
     """Return a picture as text, as JPEG because the page would be many megabytes otherwise."""
     picture = cv2.imread(str(path))
     if picture is None:

@@ -1,12 +1,9 @@
 """The page that a sweep ends with: one HTML file that needs no network and no other file."""
 
-import shlex
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from smil_ray.results.evaluation.captions import SHOWN
 from smil_ray.results.ranking.importance import fewest_configs, importances
@@ -34,6 +31,7 @@ from smil_ray.results.report._rows import (
     summary,
     uncertainties,
 )
+from smil_ray.results.report._templates import render
 from smil_ray.tracking.run_dir import write_atomic
 from smil_ray.tracking.sync.metrics import read_metrics
 
@@ -64,24 +62,11 @@ def write_report(
         DataError: The folder has no leaderboard.
     """
     board = board or Leaderboard.load(folder)
-    page = _environment().get_template("report.html.j2").render(_content(folder, board))
+    page = render("report.html.j2", _content(folder, board))
     path = path or folder / REPORT_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, page)
     return path
-
-
-def _environment() -> Environment:
-    loader = PackageLoader("smil_ray.results.report", "templates")
-    environment = Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["quoted"] = lambda path: shlex.quote(str(path))
-    return environment
 
 
 def _content(folder: Path, board: Leaderboard) -> dict[str, Any]:

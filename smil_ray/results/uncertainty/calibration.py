@@ -166,10 +166,7 @@ def coverage_table(calibration: Calibration) -> Table:
     table = Table(title=f"{title}, measured on {coverage.n_samples} others", title_justify="left")
     for heading in ("joints", "coverage in 2D", "coverage in 3D"):
         table.add_column(heading, justify="left" if heading == "joints" else "right")
-    for name, found in {**coverage.groups, "all": coverage.overall}.items():
-        table.add_row(name, *(f"{value:.1%}" for value in found))
-    of_square, of_length = coverage.mean_radius
-    table.caption = (
-        f"mean radius {of_square:.1%} of the square's side, {of_length:.1f} % of body length"
-    )
+    for row in coverage.rows:
+        table.add_row(*row)
+    table.caption = coverage.width
     return table

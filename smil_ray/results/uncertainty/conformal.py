@@ -66,6 +66,23 @@ class Coverage:
     mean_radius: tuple[float, float]
     n_samples: int
 
+    @property
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Group of joints, coverage in 2D and in 3D as text; the last row is of all joints."""
+        shares = {**self.groups, "all": self.overall}
+        return [
+            (name, _percent(in_2d), _percent(in_3d)) for name, (in_2d, in_3d) in shares.items()
+        ]
+
+    @property
+    def width(self) -> str:
+        """How wide the intervals are, in words."""
+        of_square, of_length = self.mean_radius
+        return (
+            f"mean radius {_percent(of_square)} of the square's side, "
+            f"{_percent(of_length / 100.0)} of body length"
+        )
+
 
 @dataclass(frozen=True)
 class JointIntervals:
@@ -256,6 +273,10 @@ def _radii(
         of_group = scores[:, joints][known[:, joints]]
         radii[joint] = conformal_radius(of_group, level) if len(of_group) >= FEWEST else of_all
     return np.where(np.isfinite(radii), radii, np.nan)
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100.0 * share:.1f} %"
 
 
 def _mean(values: np.ndarray) -> float:
