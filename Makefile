@@ -9,7 +9,7 @@ WORKERS ?= 2
 export RAY_USAGE_STATS_ENABLED = 0
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: help demo test test-slow check format bench clean
+.PHONY: help demo test test-slow test-cluster check format bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show what there is
@@ -31,7 +31,10 @@ test: $(STAMP) ## Run the quick tests (ARGS="tests/body -k lbs" for some, WORKER
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
 test-slow: $(STAMP) ## Run the others: killed processes, several nodes, long trainings
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m slow $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m slow --ignore tests/cluster $(ARGS)
+
+test-cluster: $(STAMP) ## Start hosts in network namespaces and run the whole job on them (needs root; half an hour)
+	$(BIN)/python -m pytest -n 0 tests/cluster $(ARGS)
 
 check: $(STAMP) ## Lint, format and types
 	$(BIN)/ruff check .
