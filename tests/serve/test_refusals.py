@@ -64,8 +64,9 @@ def test_truncated_picture_is_refused_when_it_is_sent(client: Client, png: bytes
 def test_ten_gigabytes_are_refused_when_they_are_announced(client: Client, name: str) -> None:
     with socket.create_connection(("127.0.0.1", client.port), timeout=60) as connection:
         head = f"POST /api/files?name={name} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-        connection.sendall((head + "Content-Length: 10000000000\r\n\r\n").encode())
-        answer = connection.recv(65536).decode()
+        head += "Connection: close\r\nContent-Length: 10000000000\r\n\r\n"
+        connection.sendall(head.encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
     assert answer.startswith("HTTP/1.1 413")
     assert "too large" in answer
     assert "9,537 MiB announced" in answer

@@ -109,7 +109,11 @@ def test_everything_is_what_predict_writes(client: Client, png: bytes) -> None:
     wanted = {"predictions.parquet", "parameters.npz", "overlays/a.png", "summary.html"}
     assert {*wanted, "refined/predictions.csv", "refined/parameters.npz"} <= names
     assert len(rows) == 1 + 2 * len(client.json("GET", "/api/network")["joint_names"])
-    assert not list(client.session.folder.glob("*.zip"))
+    # It is deleted after the last byte has been sent.
+    deadline = time.monotonic() + 30.0
+    while list(client.session.folder.glob("*.zip")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_network_works_for_one_request_at_a_time(
