@@ -1,5 +1,8 @@
 """The errors that a person sees: the place, what was expected, what was found, what to do."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class SmilRayError(Exception):
     """Base of every error that the command line turns into one sentence and exit code 2.
@@ -53,3 +56,8 @@ class ModelFileError(SmilRayError):
 
 class CheckpointError(SmilRayError):
     """A checkpoint is missing, broken or belongs to another configuration."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is spelt most like `name`; None where there is no known one."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)), None)

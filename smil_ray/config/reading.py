@@ -1,6 +1,5 @@
 """YAML and `--set a.b=c` to a validated configuration; a misspelled key meets its neighbour."""
 
-import difflib
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from smil_ray.config import Config
 from smil_ray.config.sweep import SweepConfig
-from smil_ray.errors import ConfigError
+from smil_ray.errors import ConfigError, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -153,8 +152,8 @@ def _explain(model: type[BaseModel], error: ValidationError, source: str) -> str
     more = error.error_count() - 1
     tail = f" (and {more} more)" if more else ""
     if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, _known_keys(model), n=1, cutoff=0.0)
-        return f"{source}: unknown key {key!r}; the nearest valid key is {near[0]!r}{tail}"
+        near = nearest(key, _known_keys(model))
+        return f"{source}: unknown key {key!r}; the nearest valid key is {near!r}{tail}"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{source}: {key}: {message}, found {problem['input']!r}{tail}"
 
@@ -165,8 +164,8 @@ def _check_key(model: type[BaseModel], dotted: str, source: str) -> None:
     parent = dotted.rpartition(".")[0]
     free = {name for name, field in _fields(model) if typing.get_origin(field) is dict}
     if dotted not in known and parent not in free:
-        near = difflib.get_close_matches(dotted, known, n=1, cutoff=0.0)
-        raise ConfigError(f"{source}: unknown key {dotted!r}; the nearest is {near[0]!r}")
+        near = nearest(dotted, known)
+        raise ConfigError(f"{source}: unknown key {dotted!r}; the nearest is {near!r}")
 
 
 def _known_keys(model: type[BaseModel]) -> list[str]:

@@ -1,6 +1,5 @@
 """Joint names and their tree; everything about joints goes by name, never by a literal index."""
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from smil_ray.core.trunk import trunk_joints
-from smil_ray.errors import ConfigError, ModelFileError
+from smil_ray.errors import ConfigError, ModelFileError, nearest
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ class Skeleton:
         found = np.zeros(self.n_joints, dtype=bool)
         for name in names:
             if name not in self.index:
-                near = difflib.get_close_matches(name, self.joint_names, n=1, cutoff=0.0)[0]
+                near = nearest(name, self.joint_names)
                 raise ConfigError(
                     f"{setting}: unknown joint {name!r}", remedy=f"the nearest joint is {near!r}"
                 )
@@ -148,7 +147,7 @@ class Skeleton:
         chain = self.named_chain
         unknown = [name for name in chain if name not in self.joint_names]
         if unknown:
-            near = difflib.get_close_matches(unknown[0], self.joint_names, n=1, cutoff=0.0)[0]
+            near = nearest(unknown[0], self.joint_names)
             raise ModelFileError(
                 f"Skeleton: body chain with the unknown joint {unknown[0]!r}",
                 remedy=f"the nearest joint is {near!r}",

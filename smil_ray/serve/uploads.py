@@ -53,19 +53,15 @@ async def save(chunks: AsyncIterator[bytes], path: Path, most: int, name: str) -
     """Write what is sent to a file, as it comes.
 
     Raises:
-        RefusedError: It is more than `most` bytes; nothing is left of it.
+        RefusedError: It is more than `most` bytes.
     """
     size = 0
-    try:
-        with path.open("wb") as file:
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > most:
-                    raise _too_large(name, most, "more")
-                file.write(chunk)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+    with path.open("wb") as file:
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > most:
+                raise _too_large(name, most, "more")
+            file.write(chunk)
 
 
 def check_file(path: Path, name: str) -> tuple[VideoInfo | None, tuple[int, int]]:

@@ -1,6 +1,5 @@
 """An animal in a picture as the page shows it: plain numbers, and pictures as data addresses."""
 
-import base64
 from typing import Any
 
 import cv2
@@ -9,6 +8,7 @@ from jaxtyping import Float, UInt8
 
 from smil_ray.data.image_io import encode_jpeg
 from smil_ray.render.overlay import draw_mesh
+from smil_ray.results.pages import data_address
 from smil_ray.results.prediction.predictor import Answer
 from smil_ray.serve.animal import angles_of
 from smil_ray.serve.session import Session
@@ -64,7 +64,7 @@ def _with_mesh(
 
 
 def _address(rgb: UInt8[np.ndarray, "h w 3"]) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(rgb, 90)).decode()
+    return data_address("image/jpeg", encode_jpeg(rgb, 90))
 
 
 def _numbers(values: Float[np.ndarray, "*axes"]) -> list[Any]:

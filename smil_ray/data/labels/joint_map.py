@@ -7,7 +7,7 @@ from pathlib import Path
 
 from smil_ray.config.reading import read_yaml
 from smil_ray.core.skeleton import Skeleton
-from smil_ray.errors import ConfigError, DataError
+from smil_ray.errors import ConfigError, DataError, nearest
 
 JointMap = dict[str, str | None]
 """Name in the file -> joint of the body model; None leaves the point out."""
@@ -58,7 +58,7 @@ def resolve(
         if name not in places:
             raise ConfigError(
                 f"joint map: {where} has no point {name!r}",
-                expected=f"names such as {_nearest(name, node_names)!r}",
+                expected=f"names such as {nearest(name, node_names)!r}",
                 remedy="`smil-ray joint-map` writes a draft",
             )
         if joint is None:
@@ -66,7 +66,7 @@ def resolve(
         if joint not in skeleton.index:
             raise ConfigError(
                 f"joint map: {name}: the body model has no joint {joint!r}",
-                expected=f"names such as {_nearest(joint, skeleton.joint_names)!r}",
+                expected=f"names such as {nearest(joint, skeleton.joint_names)!r}",
             )
         if skeleton.index[joint] in found.values():
             raise ConfigError(f"joint map: {joint!r} is given twice", found=f"again for {name!r}")
@@ -137,10 +137,6 @@ def _side(name: str) -> str:
     if ends & {"left", "right"}:
         return "l" if "left" in ends else "r"
     return words[-1] if words and words[-1] in ("l", "r") else ""
-
-
-def _nearest(name: str, names: Sequence[str]) -> str:
-    return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=0.0)), "")
 
 
 def _key(name: str) -> str:

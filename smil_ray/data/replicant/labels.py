@@ -3,7 +3,6 @@
 Positions in the picture stay native pixels here; `replicant` puts them into a window.
 """
 
-import difflib
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -15,6 +14,7 @@ from smil_ray.data.filters import SampleError
 from smil_ray.data.replicant import coordinates
 from smil_ray.data.replicant.annotations import RawCamera, RawSubject
 from smil_ray.data.replicant.coordinates import UnrealView
+from smil_ray.errors import nearest
 
 MAX_REPROJECTION_PX = 2.0
 _ORTHONORMAL = 1e-3
@@ -191,7 +191,7 @@ def _joint_order(raw: RawSubject, skeleton: Skeleton, name: str, notes: list[str
     row = {joint: index for index, joint in enumerate(raw.joint_names)}
     order = np.array([row.get(joint, -1) for joint in skeleton.joint_names])
     if (order < 0).all():
-        near = difflib.get_close_matches(raw.joint_names[0], skeleton.joint_names, 1, 0.0)[0]
+        near = nearest(raw.joint_names[0], skeleton.joint_names)
         raise SampleError(
             "no_known_joint",
             f"{name}: keypoints",

@@ -1,6 +1,5 @@
 """JSON schemas: the first disagreement of a file with one, as a sentence."""
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import jsonschema
 from jsonschema.exceptions import best_match
 
-from smil_ray.errors import ConfigError
+from smil_ray.errors import ConfigError, nearest
 
 
 def check_schema(path: Path, values: Any, schema: Mapping[str, Any]) -> None:
@@ -22,6 +21,6 @@ def check_schema(path: Path, values: Any, schema: Mapping[str, Any]) -> None:
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
         known = list(error.schema.get("properties", {}))
         strange = next(key for key in error.instance if key not in known)
-        near = difflib.get_close_matches(str(strange), known, n=1, cutoff=0.0)
-        raise ConfigError(f"{where}: unknown key {strange!r}; the nearest is {near[0]!r}")
+        near = nearest(str(strange), known)
+        raise ConfigError(f"{where}: unknown key {strange!r}; the nearest is {near!r}")
     raise ConfigError(f"{where}: {error.message}")

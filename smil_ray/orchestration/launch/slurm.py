@@ -1,11 +1,10 @@
 """Scripts for Slurm's `sbatch`: shell syntax, and the #SBATCH lines that sbatch would read."""
 
-import difflib
 import re
 import subprocess
 from pathlib import Path
 
-from smil_ray.errors import ConfigError
+from smil_ray.errors import ConfigError, nearest
 from smil_ray.orchestration.launch.plan import ClusterPlan, NodeGroup
 
 TIME = r"\d+|\d+:\d\d(:\d\d)?|\d+-\d+(:\d\d){0,2}"
@@ -96,8 +95,8 @@ def _options(path: Path, text: str) -> dict[str, str]:
             raise ConfigError(where, expected="#SBATCH --option=value", found=line)
         name, value = match[1], match[2] or ""
         if name not in OPTIONS:
-            near = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.0)
-            raise ConfigError(f"{where}: unknown option --{name}; the nearest is --{near[0]}")
+            near = nearest(name, OPTIONS)
+            raise ConfigError(f"{where}: unknown option --{name}; the nearest is --{near}")
         if re.fullmatch(OPTIONS[name], value) is None:
             raise ConfigError(f"{where}: --{name}: {value!r} is not a value of this option")
         found[name] = value

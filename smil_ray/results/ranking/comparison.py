@@ -7,13 +7,12 @@ chose, and not the best that the figure ever was: it is what the network that is
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 from smil_ray.config import Config
 from smil_ray.config.reading import flatten
-from smil_ray.errors import ConfigError
+from smil_ray.errors import ConfigError, nearest
 from smil_ray.results.evaluation.captions import is_higher_better
 from smil_ray.results.ranking.leaderboard import Leaderboard
 from smil_ray.results.ranking.records import TrialRecord, TrialStatus, is_number
@@ -125,11 +124,11 @@ def find_metric(wanted: str, rows: Iterable[MetricRow]) -> str:
         if entity_name(name) in names:
             return names[entity_name(name)]
     shown = sorted(names.values())
-    near = get_close_matches(PREFIX + wanted.removeprefix(PREFIX), shown, n=1, cutoff=0.0)
+    near = nearest(PREFIX + wanted.removeprefix(PREFIX), shown)
     raise ConfigError(
         f"No run has the metric {wanted!r}",
         expected=f"one of {', '.join(shown)}" if shown else "a run that was validated once",
-        remedy=f"the nearest is {near[0]}" if near else None,
+        remedy=f"the nearest is {near}" if near else None,
     )
 
 

@@ -1,6 +1,5 @@
 """The reports' part about a network: figures beside baselines, joints, pictures."""
 
-import base64
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import cv2
 from smil_ray.errors import DataError
 from smil_ray.results.evaluation.captions import GROUPED, SHOWN, digits, is_higher_better
 from smil_ray.results.evaluation.record import MEAN_POSE, Evaluation
+from smil_ray.results.pages import data_address
 from smil_ray.results.ranking.leaderboard import Leaderboard, RankedConfig
 from smil_ray.results.ranking.sample_errors import SampleErrors, mean_per_joint
 from smil_ray.results.report._bars import joints_plot
@@ -140,7 +140,7 @@ def embedded(path: Path) -> str:
     if picture is None:
         raise DataError(f"{path} is not a picture")
     _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 85])
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
+    return data_address("image/jpeg", data.tobytes())
 
 
 def joint_errors(folder: Path, board: Leaderboard) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from smil_ray.results.evaluation.captions import SHOWN
+from smil_ray.results.pages import render
 from smil_ray.results.ranking.importance import fewest_configs, importances
 from smil_ray.results.ranking.leaderboard import (
     Leaderboard,
@@ -31,7 +32,6 @@ from smil_ray.results.report._rows import (
     summary,
     uncertainties,
 )
-from smil_ray.results.report._templates import render
 from smil_ray.tracking.run_dir import write_atomic
 from smil_ray.tracking.sync.metrics import read_metrics
 
@@ -62,7 +62,7 @@ def write_report(
         DataError: The folder has no leaderboard.
     """
     board = board or Leaderboard.load(folder)
-    page = render("report.html.j2", _content(folder, board))
+    page = render("smil_ray.results.report", "report.html.j2", _content(folder, board))
     path = path or folder / REPORT_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, page)

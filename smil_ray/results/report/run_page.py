@@ -1,6 +1,5 @@
 """The page about one run: one HTML file that needs no network and no other file."""
 
-import base64
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -10,12 +9,12 @@ from smil_ray.data.dataset import SmilDataset
 from smil_ray.results.evaluate import evaluate, held_out_indices
 from smil_ray.results.evaluation.captions import SHOWN
 from smil_ray.results.evaluation.record import Evaluation
+from smil_ray.results.pages import data_address, render
 from smil_ray.results.prediction_sheet import write_prediction_sheet
 from smil_ray.results.report._bars import joints_plot
 from smil_ray.results.report._evaluation import embedded, evaluation_figures
 from smil_ray.results.report._facts import fact_rows
 from smil_ray.results.report._plots import Curve, learning_curves
-from smil_ray.results.report._templates import render
 from smil_ray.results.run_plots import write_run_plots
 from smil_ray.results.uncertainty.calibration import joint_errors, run_intervals, run_of
 from smil_ray.tracking.run_dir import RunDir, write_atomic
@@ -67,7 +66,7 @@ def write_run_report(
         "written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         "evaluation": evaluation_figures(evaluation),
         "which": WHICH[split],
-        "json": _as_link("application/json", evaluation.as_json()),
+        "json": data_address("application/json", evaluation.as_json()),
         "facts": fact_rows(run, loaded),
         "intervals": _intervals(loaded, dataset, split),
         "joints": _joints(evaluation),
@@ -76,7 +75,7 @@ def write_run_report(
     }
     path = path or run.path / REPORT_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, render("run.html.j2", content))
+    write_atomic(path, render("smil_ray.results.report", "run.html.j2", content))
     return path
 
 
@@ -118,7 +117,7 @@ def _drawings(
             "metric": metric,
             "curve": learning_curves([curve], caption),
             "plots": [
-                (caption, _as_link("image/png", (folder / name).read_bytes()))
+                (caption, data_address("image/png", (folder / name).read_bytes()))
                 for name, caption in PLOTS.items()
                 if (folder / name) in plots
             ],
@@ -142,7 +141,3 @@ def _commands(
         "is_other_data": not trained.sources
         and dataset.content_hash != loaded.meta.get("data_hash"),
     }
-
-
-def _as_link(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,13 +1,12 @@
 """`summary.html`: what was predicted, what failed, how sure it is, and pictures of it."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from smil_ray.results.pages import data_address, render
 from smil_ray.tracking.run_dir import write_atomic
 
 MOST_PICTURES = 9
@@ -42,23 +41,16 @@ class Summary:
 
 def write_summary(summary: Summary, path: Path) -> Path:
     """Write the page; it needs no other file and no network."""
-    environment = Environment(
-        loader=PackageLoader("smil_ray.results.prediction.output", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     overlays = _spread(summary.overlays)
     failed = list(summary.failed.items())
-    page = environment.get_template("summary.html.j2").render(
-        summary=summary,
-        failed=failed[:_MOST_FAILURES],
-        more_failures=max(0, len(failed) - _MOST_FAILURES),
-        figures=[(name, _embedded(file)) for name, file in summary.figures.items()],
-        overlays=[(file.stem, _embedded(file, _PICTURE_WIDTH)) for file in overlays],
-    )
-    write_atomic(path, page)
+    content = {
+        "summary": summary,
+        "failed": failed[:_MOST_FAILURES],
+        "more_failures": max(0, len(failed) - _MOST_FAILURES),
+        "figures": [(name, _embedded(file)) for name, file in summary.figures.items()],
+        "overlays": [(file.stem, _embedded(file, _PICTURE_WIDTH)) for file in overlays],
+    }
+    write_atomic(path, render("smil_ray.results.prediction.output", "summary.html.j2", content))
     return path
 
 
@@ -78,5 +70,4 @@ def _embedded(path: Path, width: int | None = None) -> str:
         height = max(1, round(picture.shape[0] * width / picture.shape[1]))
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     suffix, kind = (".png", "png") if width is None else (".jpg", "jpeg")
-    data = cv2.imencode(suffix, picture)[1].tobytes()
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return data_address(f"image/{kind}", cv2.imencode(suffix, picture)[1].tobytes())
