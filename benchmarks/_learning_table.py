@@ -81,6 +81,15 @@ def section(folder: Path, known: Mapping[str, Row], seconds: float, wanted: list
     return "\n".join(lines) + "\n"
 
 
+def table(rows: Mapping[str, Found]) -> list[str]:
+    """Return a table of predictors by name."""
+    return [
+        f"| predictor | {' | '.join(COLUMNS.values())} | seconds |",
+        f"|{'---|' * (len(COLUMNS) + 2)}",
+        *(line([name], found) for name, found in rows.items()),
+    ]
+
+
 def line(head: list[str], found: Found) -> str:
     """Return one line of the table."""
     cells = [f"{found.figures[name]:.3g}" for name in COLUMNS]

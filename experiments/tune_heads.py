@@ -22,4 +22,4 @@ from smil_ray.orchestration.tune.command import tune_main
 
 if __name__ == "__main__":
     space = Path(__file__).parent / "configs" / "tune_heads.yaml"
-    sys.exit(tune_main(__doc__, space, kebab(sys.argv[1:]), samples=3500))
+    sys.exit(tune_main(__doc__, space, kebab(sys.argv[1:]), samples=3000))

@@ -71,8 +71,8 @@ def add_commands(commands: Commands) -> None:
         "--box",
         metavar="FILE|auto|none",
         help="squares for the network: around boxes of a CSV (file,x,y,w,h; pixels; frame and "
-        "animal for videos) or COCO file, around the animal that it finds in the whole image, or "
-        "the whole image (default: auto for networks trained on crops, else none)",
+        "animal for videos), COCO or SLEAP file, around the animal that it finds in the whole "
+        "image, or the whole image (default: auto for networks trained on crops, else none)",
     )
     camera = predict.add_mutually_exclusive_group()
     camera.add_argument(

@@ -81,6 +81,14 @@ class Objective:
         names = ", ".join(self.loss.ignored_joints)
         return f"ignored joints: {names}; {kept} of {every} joints are supervised"
 
+    def without_weight(self) -> str | None:
+        """Return which of the default terms never count, None where all do.
+
+        A configuration that names some of `loss.base_weights` leaves the others without one.
+        """
+        unused = [term for term in LossConfig().base_weights if term not in used_terms(self.loss)]
+        return f"loss terms without a weight: {', '.join(unused)}" if unused else None
+
     def check(self, presence_counts: Mapping[str, int]) -> None:
         """Refuse a loss that these labels or this model cannot provide.
 

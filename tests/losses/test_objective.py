@@ -178,6 +178,18 @@ def test_ignored_joints_are_named_unless_that_is_not_wanted(insect):
     assert build(insect).ignored_joints() is None
 
 
+def test_default_terms_that_a_configuration_leaves_without_a_weight_are_named(insect):
+    assert build(insect).without_weight() is None
+    some = {term: 1.0 for term in LossConfig().base_weights if term not in ("betas", "fov")}
+    assert build(insect, base_weights=some).without_weight() == (
+        "loss terms without a weight: betas, fov"
+    )
+    later = ({"epoch": 1, "weights": {"betas": 1.0}},)
+    assert build(insect, base_weights=some, stages=later).without_weight() == (
+        "loss terms without a weight: fov"
+    )
+
+
 @pytest.mark.usefixtures("silhouette_kernels")
 def test_silhouette_of_the_truth_costs_less_than_of_a_shifted_body(insect, make_truth, perturb):
     params, batch = make_truth(count=1, image_size=32)

@@ -35,7 +35,7 @@ FORESEEN = (
     RuntimeError,
 )
 """What sleap-io and the libraries below it raise for damaged files."""
-_HALF_PIXEL = 0.5
+HALF_PIXEL = 0.5
 _SPLITS = ("train", "val", "test")
 
 
@@ -59,7 +59,7 @@ def load(path: Path, config: LabelConfig) -> LabelFile:
             ) from error
     nodes = tuple(dict.fromkeys(n for f in found.frames for n in _nodes(f)))
     origin = FORMATS[form].origin if config.pixel_origin == "auto" else config.pixel_origin
-    shift = _HALF_PIXEL if origin == "centre" else 0.0
+    shift = HALF_PIXEL if origin == "centre" else 0.0
     base = path if path.is_dir() else path.parent
     frames = [
         _frame(found, number, nodes, shift, base, config) for number in range(len(found.frames))
@@ -97,7 +97,7 @@ def _load_coco(path: Path, pictures: Path | None) -> Loaded:
     root = pictures or path.parent
     labels = _sleap_io().load_coco(str(path), dataset_root=str(root), segmentation_format="roi")
     found = _loaded(labels)
-    details = _details.of_coco(path, [Path(_file_of(f) or "") for f in found.frames], root)
+    details = _details.of_coco(path, [Path(file_of(f) or "") for f in found.frames], root)
     return replace(
         found, sizes=details.sizes, visibility=details.visibility, missing=details.missing
     )
@@ -114,7 +114,7 @@ def _load_ultralytics(path: Path, pictures: Path | None) -> Loaded:
         if (root / layout.images[split]).is_dir():
             labels = sio.load_ultralytics(str(root), split=split, skeleton=skeleton)
             frames.extend(labels.labeled_frames)
-            stems = [Path(_file_of(frame) or "").stem for frame in labels.labeled_frames]
+            stems = [Path(file_of(frame) or "").stem for frame in labels.labeled_frames]
             files.extend(root / layout.labels(split) / f"{stem}.txt" for stem in stems)
     if not frames:
         raise DataError(
@@ -193,9 +193,9 @@ def _frame(
         animal = _animal(frame, instance, nodes, shift, flag)
         if np.isfinite(animal.points_px).any():
             animals.append(animal)
-    file = found.pictures.get(number) or _file_of(frame)
+    file = found.pictures.get(number) or file_of(frame)
     place = Path(file) if file is not None else None
-    source = place or _source_of(frame.video)
+    source = place or source_of(frame.video)
     name = path_name(source, base)
     file_name = name + source.suffix
     if place is None:
@@ -255,13 +255,13 @@ def _nodes(frame: Any) -> list[str]:
     return [name for instance in frame.instances for name in instance.skeleton.node_names]
 
 
-def _file_of(frame: Any) -> str | None:
+def file_of(frame: Any) -> str | None:
     """Return the picture file of a frame whose video is a list of pictures."""
     files = frame.video.filename
     return str(files[int(frame.frame_idx)]) if isinstance(files, list) else None
 
 
-def _source_of(video: Any) -> Path:
+def source_of(video: Any) -> Path:
     """Return the file of a video, or of the one that pictures inside a label file are from."""
     known = video.source_video or video
     files = known.filename

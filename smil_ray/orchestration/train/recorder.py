@@ -159,8 +159,9 @@ def _source_facts(parts: Parts) -> dict[str, dict[str, Any]]:
 
 def _opening(size: NetworkSize, parts: Parts) -> str:
     chain = parts.model.skeleton.describe_chain()
-    lines = [str(size), f"100 % of body length: {chain}", parts.objective.ignored_joints()]
-    return "\n".join(line for line in lines if line)
+    objective = parts.objective
+    lines = [str(size), f"100 % of body length: {chain}", objective.ignored_joints()]
+    return "\n".join(line for line in (*lines, objective.without_weight()) if line)
 
 
 def check_same_data(resume: Checkpoint | None, parts: Parts) -> None:

@@ -1,4 +1,4 @@
-"""Boxes around animals out of CSV and COCO files: left, top, width, height in pixels."""
+"""Boxes around animals out of CSV, COCO and SLEAP files: left, top, width, height in pixels."""
 
 import csv
 import math
@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 from jaxtyping import Float
 
+from smil_ray.data.labels.instance_boxes import is_sleap_file, sleap_boxes
 from smil_ray.errors import DataError
 
 LEAST_SIDE_PX = 2.0
@@ -82,14 +83,17 @@ class BoxFile:
 
 
 def read_boxes(path: Path) -> BoxFile:
-    """Return the boxes of a CSV or a COCO file.
+    """Return the boxes of a CSV, a COCO or a SLEAP file.
 
     CSV: `file,x,y,w,h`; of a video's frames `file,frame,x,y,w,h`; with `animal` the number of
-    each animal. Other columns are ignored.
+    each animal. Other columns are ignored. SLEAP (.slp): the smallest box around the points of
+    each instance, labelled or predicted; tracks number the animals.
 
     Raises:
-        DataError: It cannot be read, is neither, or holds no box.
+        DataError: It cannot be read, is none of them, or holds no box.
     """
+    if is_sleap_file(path):
+        return BoxFile(path, _sleap(path))
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -172,6 +176,14 @@ def _coco(path: Path, data: bytes) -> dict[str, list[Box]]:
             found=f"{type(error).__name__}: {error}",
             remedy="or give a CSV file with the columns file,x,y,w,h",
         ) from error
+    return boxes
+
+
+def _sleap(path: Path) -> dict[str, list[Box]]:
+    boxes: dict[str, list[Box]] = {}
+    for found in sleap_boxes(path):
+        box = Box(found.xywh, found.where, frame=found.frame, animal=found.animal)
+        boxes.setdefault(found.file_name, []).append(box)
     return boxes
 
 

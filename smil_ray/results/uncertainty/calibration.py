@@ -59,7 +59,7 @@ def calibrate(
     """
     names = loaded.model.skeleton.joint_names
     found = joint_errors(loaded, dataset, held_out_indices(loaded, dataset, split))
-    intervals = JointIntervals.of(found, names, weights=weights_of(loaded))
+    intervals = JointIntervals.of(found, names, weights=weights_of(loaded), split=split)
     coverage = None
     if check_split is not None:
         try:

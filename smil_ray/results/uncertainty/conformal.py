@@ -97,6 +97,7 @@ class JointIntervals:
         n_samples: How many samples they were found on.
         level: Which share of errors is covered.
         weights: Hash of the network's weights.
+        split: Which samples of the data they were: `val`, `test` or `all`; empty if not known.
     """
 
     joint_names: tuple[str, ...]
@@ -106,6 +107,7 @@ class JointIntervals:
     n_samples: int
     level: float = LEVEL
     weights: str = ""
+    split: str = ""
 
     @classmethod
     def of(
@@ -115,6 +117,7 @@ class JointIntervals:
         *,
         level: float = LEVEL,
         weights: str = "",
+        split: str = "",
     ) -> "JointIntervals":
         """Return the intervals that errors on held-out samples give.
 
@@ -141,6 +144,7 @@ class JointIntervals:
             len(errors),
             level,
             weights,
+            split,
         )
 
     def radii(
@@ -189,6 +193,7 @@ class JointIntervals:
             "level": self.level,
             "weights": self.weights,
             "n_samples": self.n_samples,
+            "split": self.split,
             "is_scaled": self.is_scaled,
             "joint_names": self.joint_names,
             "radius_2d": _plain(self.radius_2d),
@@ -218,6 +223,7 @@ class JointIntervals:
                 int(record["n_samples"]),
                 float(record["level"]),
                 str(record["weights"]),
+                str(record.get("split", "")),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(

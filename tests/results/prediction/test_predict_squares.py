@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from smil_ray.config import CropConfig
+from smil_ray.data.replicant.coordinates import Window
 from smil_ray.errors import ConfigError
 from smil_ray.results.prediction.boxes import read_boxes
 from smil_ray.results.prediction.cameras import KnownCamera, unknown_camera
@@ -152,3 +153,19 @@ def test_network_that_needs_the_camera_ends_before_anything_is_written(
     assert (report.done, report.notes) == (("a",), ())
     (row,) = table(tmp_path / "out", "animals.csv")
     assert float(row["vertical_fov_deg"]) == pytest.approx(40.0)
+
+
+def test_square_of_a_long_strip_needs_no_more_memory_than_the_strip(tmp_path: Path) -> None:
+    # The square of 60,000 px a side would have 11 GB.
+    strip = np.zeros((1_000, 60_000, 3), dtype=np.uint8)
+    strip[:, 30_000:] = 200
+    picture = Picture(tmp_path / "strip.png", strip)
+    square = picture.cut(picture.whole, 64)
+    assert square.shape == (64, 64, 3)
+    assert not square[:, :31].any()
+    assert not square[:30].any()
+    assert not square[34:].any()
+    assert square[30:34, 34:].max() > 50
+    middle = picture.cut(Window(29_999, 0, 2), 2)
+    assert middle[:, 0].max() == 0
+    assert middle[:, 1].min() == 200

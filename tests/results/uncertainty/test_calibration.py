@@ -51,6 +51,7 @@ def test_run_keeps_its_intervals_and_says_which_weights_they_are_of(
     assert lack == ""
     np.testing.assert_array_equal(kept.radius_2d, found.intervals.radius_2d)
     assert kept.weights
+    assert kept.split == "val"
 
 
 def test_coverage_is_measured_on_samples_that_gave_no_interval(

@@ -99,13 +99,16 @@ def test_too_few_samples_are_one_sentence() -> None:
 
 def test_intervals_survive_their_file(tmp_path: Path) -> None:
     assert JointIntervals.load(tmp_path) is None
-    found = JointIntervals.of(errors(np.random.default_rng(6), 90), NAMES, weights="abc")
+    found = JointIntervals.of(
+        errors(np.random.default_rng(6), 90), NAMES, weights="abc", split="val"
+    )
     found.save(tmp_path)
     again = JointIntervals.load(tmp_path)
     assert again is not None
     np.testing.assert_array_equal(again.radius_2d, found.radius_2d)
     np.testing.assert_array_equal(again.radius_3d, found.radius_3d)
     assert (again.weights, again.n_samples, again.is_scaled) == ("abc", 90, True)
+    assert again.split == "val"
     (tmp_path / INTERVALS_FILE).write_text("{}")
     with pytest.raises(DataError, match=r"intervals\.json: damaged.*smil-ray calibrate RUN"):
         JointIntervals.load(tmp_path)
