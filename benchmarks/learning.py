@@ -55,7 +55,7 @@ from _learning_table import (
     slug,
     table,
 )
-from geometry import write_section
+from geometry import machine, write_section
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import CropConfig

@@ -19,7 +19,9 @@ from smil_ray.cli.labels import add_keypoint_arguments, keypoints_of
 from smil_ray.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from smil_ray.orchestration.predict import RaySpread
     from smil_ray.results.prediction.cameras import KnownCamera
+    from smil_ray.training.checkpoint.loading import LoadedRegressor
 
 _MOST_NAMED = 20
 
@@ -50,6 +52,12 @@ def add_commands(commands: Commands) -> None:
     )
     predict.add_argument("--batch-size", type=count, default=8, help="animals at once (default 8)")
     add_device(predict)
+    predict.add_argument(
+        "--address",
+        metavar="local|auto|HOST:PORT",
+        help="share the work out over a Ray cluster whose nodes all see the files; local: over "
+        "all cores or GPUs of this machine (default: what RAY_ADDRESS names, else this process)",
+    )
     predict.add_argument(
         "--smooth",
         default="none",
@@ -172,6 +180,10 @@ def _predict(arguments: argparse.Namespace) -> int:
     box = arguments.box
     boxes = read_boxes(Path(box)) if box not in (None, "auto", "none") else box
     camera = _camera(arguments)
+    images = find_images(arguments.inputs, recursive=arguments.recursive)
+    loaded = load_regressor(arguments.checkpoint, device=arguments.device)
+    keypoints = keypoints_of(arguments, loaded.model.skeleton)
+    console = Console()
     options = PredictOptions(
         batch_size=arguments.batch_size,
         frames=FrameRange.parse(arguments.frames),
@@ -179,11 +191,8 @@ def _predict(arguments: argparse.Namespace) -> int:
         fresh=arguments.fresh,
         smooth=arguments.smooth,
         rank_uncertain=arguments.rank_uncertain,
+        spread=_spread(loaded, arguments.address),
     )
-    images = find_images(arguments.inputs, recursive=arguments.recursive)
-    loaded = load_regressor(arguments.checkpoint, device=arguments.device)
-    keypoints = keypoints_of(arguments, loaded.model.skeleton)
-    console = Console()
     with progress_bar("predicting", console) as update:
         report = predict_images(
             loaded,
@@ -206,6 +215,16 @@ def _predict(arguments: argparse.Namespace) -> int:
         more = len(report.failed) - _MOST_NAMED
         console.print(f"failed: {more} more, all of them in {arguments.out}/summary.html")
     return 1 if report.failed else 0
+
+
+def _spread(loaded: "LoadedRegressor", address: str | None) -> "RaySpread | None":
+    """Return how work goes to Ray; None where neither the command nor RAY_ADDRESS asks for it."""
+    from smil_ray.orchestration.cluster import chosen_address
+    from smil_ray.orchestration.predict import spread_on_ray
+
+    if address is None and chosen_address(None) == "local":
+        return None
+    return spread_on_ray(loaded, address)
 
 
 def _camera(arguments: argparse.Namespace) -> "KnownCamera | None":

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,7 +13,6 @@ import cv2
 import orjson
 import ray
 import torch
-from ray.exceptions import RayTaskError
 from threadpoolctl import threadpool_limits
 
 from smil_ray.data.synthetic.animal import RenderBody
@@ -24,8 +22,9 @@ from smil_ray.data.synthetic.samples import (
     open_render_body,
     render_sample,
 )
-from smil_ray.errors import ConfigError, DataError, SmilRayError
+from smil_ray.errors import ConfigError, DataError
 from smil_ray.orchestration.cluster import cluster_cpus, is_on_this_machine, start_ray
+from smil_ray.orchestration.task_pool import results_of
 
 CHUNK = 16
 """Samples per task: half a second of work or so, which keeps progress smooth and overhead low."""
@@ -116,25 +115,8 @@ def _run(
         return
     with start_ray(address, num_cpus=workers):
         task: Any = ray.remote(num_cpus=1, max_retries=3)(_write_chunk)
-        waiting = iter(chunks)
-        running: list[Any] = []
-        while True:
-            free = max(0, 2 * (workers or cluster_cpus()) - len(running))
-            running += [task.remote(out, options, chunk) for chunk in islice(waiting, free)]
-            if not running:
-                return
-            ready, running = ray.wait(running, num_returns=1)
-            yield _result(ready[0])
-
-
-def _result(task: Any) -> int:
-    """What a task returned; its own error where that is one sentence for a person."""
-    try:
-        return ray.get(task)
-    except RayTaskError as error:
-        if isinstance(error.cause, SmilRayError):
-            raise error.cause from None
-        raise
+        calls = ((out, options, chunk) for chunk in chunks)
+        yield from results_of(task, calls, lambda: workers or cluster_cpus())
 
 
 def _write_chunk(out: Path, options: SynthOptions, indices: list[int]) -> int:

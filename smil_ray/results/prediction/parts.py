@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
@@ -24,6 +25,14 @@ KEYS = ("source", "stamp", "frame", "animal")
 _OPEN_PARTS = 3
 CHUNK = 1024
 """How many rows are in memory at once."""
+
+
+@runtime_checkable
+class RowSink(Protocol):
+    """Where rows go."""
+
+    def add(self, rows: Rows) -> None:
+        """Take rows."""
 
 
 class PartStore:

@@ -7,7 +7,7 @@ square are padded to a square, as in training, or squares around boxes are cut o
 in the results are those of the file.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -22,9 +22,9 @@ from smil_ray.results.prediction.asking import (
     look_closer,
 )
 from smil_ray.results.prediction.cameras import KnownCamera
-from smil_ray.results.prediction.options import PredictOptions, Progress
+from smil_ray.results.prediction.options import PredictOptions, Progress, Work
 from smil_ray.results.prediction.output.finish import finish
-from smil_ray.results.prediction.parts import Key, PartStore, Results
+from smil_ray.results.prediction.parts import PartStore, Results, RowSink
 from smil_ray.results.prediction.predictor import Predictor
 from smil_ray.results.prediction.read_ahead import read_ahead
 from smil_ray.results.prediction.rows import RowWriter
@@ -98,8 +98,8 @@ def predict_images(
     plan = make_plan(paths, chosen, camera, named, keypoints)
     check_same_settings(out, settings_of(loaded, chosen, camera, keypoints))
     show = progress or _ignore
-    prediction = _Prediction(predictor, plan, options, store, set(known), show)
-    prediction.run(looks_twice=chosen == "auto")
+    work = Work(tuple(plan.sources), options, frozenset(known), chosen == "auto")
+    _do(work, predictor, store, plan, show)
     stamps = {source.label: source.stamp for source in plan.sources}
     results = Results.of(store, stamps).ordered(list(stamps))
     wanted = _wanted(results, plan, options.frames)
@@ -119,52 +119,56 @@ def predict_images(
     return report
 
 
-class _Prediction:
-    """One pass of the network over what is not done yet."""
+class Prediction:
+    """One pass of the network over some work.
+
+    Args:
+        predictor: The network.
+        work: What it is asked.
+        sink: Where rows go.
+        show: Is told how many frames were read.
+
+    Attributes:
+        failed: File, frame or animal -> why there is no row.
+        n_frames: How many pictures and frames were read.
+    """
 
     def __init__(
         self,
         predictor: Predictor,
-        plan: Plan,
-        options: PredictOptions,
-        store: PartStore,
-        done: set[Key],
-        show: Progress,
+        work: Work,
+        sink: RowSink,
+        show: Callable[[int], None] | None = None,
     ) -> None:
         self._predictor = predictor
-        self._plan = plan
-        self._options = options
-        self._store = store
-        self._done = done
-        self._show = show
+        self._work = work
+        self._sink = sink
+        self._show = show or _ignore
+        self.failed: dict[str, str] = {}
+        self.n_frames = 0
 
-    def run(self, *, looks_twice: bool) -> None:
-        """Ask the network about every animal; failures go into the plan."""
-        options, sources = self._options, self._plan.sources
-        total = frames_of_all(sources, options.frames)
-        reader = FrameReader(self._predictor, options.frames, self._done, keeps_pixels=looks_twice)
-        works = chain.from_iterable(reader.works(source) for source in sources)
+    def run(self) -> None:
+        """Ask the network about every animal."""
+        options, twice = self._work.options, self._work.looks_twice
+        reader = FrameReader(self._predictor, options.frames, self._work.done, keeps_pixels=twice)
+        works = chain.from_iterable(reader.works(source) for source in self._work.sources)
         ahead = 2 * options.batch_size
-        n_read = 0
         read = read_ahead(works, threads=options.threads, ahead=ahead)
-        with RowWriter(self._store, self._predictor) as writer:
+        with RowWriter(self._sink, self._predictor) as writer:
             for asks, n_frames in self._batches(read):
-                if looks_twice:
-                    asks = look_closer(asks, self._predictor, self._plan.failed)
+                if twice:
+                    asks = look_closer(asks, self._predictor, self.failed)
                 if asks:
                     writer.put(asks, self._predictor.ask([ask.question for ask in asks]))
-                n_read += n_frames
-                self._show("predicting", n_read, max(total, n_read))
-        for source in sources:
-            note = boxless_note(source, options.frames)
-            self._plan.notes += [] if note is None else [note]
+                self.n_frames += n_frames
+                self._show(self.n_frames)
 
     def _batches(self, read: Iterator[Loaded]) -> Iterator[tuple[list[Ask], int]]:
         """Yield what is asked in batches, and how many frames were read for each."""
         waiting: list[Ask] = []
-        n_frames, size = 0, self._options.batch_size
+        n_frames, size = 0, self._work.options.batch_size
         for loaded in read:
-            self._plan.failed.update(loaded.failed)
+            self.failed.update(loaded.failed)
             waiting += loaded.asks
             n_frames += 1
             while len(waiting) >= size:
@@ -172,6 +176,35 @@ class _Prediction:
                 waiting, n_frames = waiting[size:], 0
         if waiting or n_frames:
             yield waiting, n_frames
+
+
+def _do(
+    work: Work,
+    predictor: Predictor,
+    store: PartStore,
+    plan: Plan,
+    show: Progress,
+) -> None:
+    """Do the work here or elsewhere; failures and notes go into the plan."""
+    total = frames_of_all(work.sources, work.options.frames)
+
+    def count(n_read: int) -> None:
+        show("predicting", n_read, max(total, n_read))
+
+    if work.options.spread is None:
+        prediction = Prediction(predictor, work, store, count)
+        prediction.run()
+        plan.failed.update(prediction.failed)
+    else:
+        n_read = 0
+        for portion in work.options.spread(work):
+            for rows in portion.rows:
+                store.add(rows)
+            plan.failed.update(portion.failed)
+            n_read += portion.n_frames
+            count(n_read)
+    notes = [boxless_note(source, work.options.frames) for source in work.sources]
+    plan.notes += [note for note in notes if note is not None]
 
 
 def _open_store(out: Path, fresh: bool) -> PartStore:

@@ -11,7 +11,7 @@ import torch
 
 from smil_ray.core.params import SmilParams
 from smil_ray.results.prediction.asking import Ask
-from smil_ray.results.prediction.parts import PartStore, Rows, stacked
+from smil_ray.results.prediction.parts import Rows, RowSink, stacked
 from smil_ray.results.prediction.predictor import Answers, Predictor
 
 ROWS_A_PART = 512
@@ -76,7 +76,7 @@ class RowWriter:
         predictor: Poses the bodies.
     """
 
-    def __init__(self, store: PartStore, predictor: Predictor) -> None:
+    def __init__(self, store: RowSink, predictor: Predictor) -> None:
         self._store = store
         self._predictor = predictor
         self._pool = ThreadPoolExecutor(1)
