@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _learning_rows import FINE_TUNED, SIZE, VALIDATION, Data, Row, configuration
+from _learning.rows import FINE_TUNED, SIZE, VALIDATION, Data, Row, configuration
 from geometry import machine, write_section
 
 from smil_ray.config import Config, CropConfig

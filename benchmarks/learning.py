@@ -30,9 +30,9 @@ from typing import Any
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _learning_gpu import GPU, gpu_row, measure_speed, with_epochs
-from _learning_gpu import verdict as verdict_on_gpu
-from _learning_rows import (
+from _learning.gpu import GPU, gpu_row, measure_speed, with_epochs
+from _learning.gpu import verdict as verdict_on_gpu
+from _learning.rows import (
     FIRST,
     HELD_OUT,
     PROMPTS,
@@ -44,7 +44,7 @@ from _learning_rows import (
     configuration,
     rows,
 )
-from _learning_table import (
+from _learning.table import (
     MEAN_POSE,
     NEAREST,
     Found,

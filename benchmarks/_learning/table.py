@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from _learning_rows import FIRST, HELD_OUT, PROMPTS, SIZE, Data, Row
 from geometry import machine
+
+from _learning.rows import FIRST, HELD_OUT, PROMPTS, SIZE, Data, Row
 
 COLUMNS = {
     "pa_mpjpe_pct_bl": "PA-MPJPE %",

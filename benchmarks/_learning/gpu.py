@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from _learning_rows import Data, Row, configuration
 
+from _learning.rows import Data, Row, configuration
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.config.reading import merge

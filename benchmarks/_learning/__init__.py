@@ -1,0 +1,1 @@
+"""The learning benchmark: its rows, the one that needs a GPU, and its table."""
