@@ -19,9 +19,10 @@ it goes on: data that are there and runs that have ended stay as they are.
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -45,6 +46,8 @@ FIGURES = {
 }
 PRIORS = {"pose_prior": 0.5, "shape_prior": 0.1, "joint_limit": 1.0}
 LAB_CHANGES = {"enabled": True, "rotate_deg": 20.0, "zoom": 0.15, "flip": 0.5}
+TOGETHER = 2
+"""Recipes that are trained at a time, one core each."""
 LEAST_GAIN, MOST_LOSS = 0.30, 0.03
 
 
@@ -80,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--frames", type=count, default=200, help="lab frames with 2D labels (default 200)")
     add("--held-out", type=count, default=300, help="lab frames to measure on (default 300)")
     add("--epochs", type=count, default=6, help="of the synthetic training (default 6)")
-    add("--adapt-epochs", type=count, default=4, help="of each adaptation (default 4)")
+    add("--adapt-epochs", type=count, default=5, help="of each adaptation (default 5)")
     add("--draws", type=count, default=1200, help="samples of an epoch of it (default 1200)")
     add("--seed", type=count_or_zero, default=7)
     chosen = vars(parser.parse_args(argv))
@@ -97,11 +100,21 @@ def _adapt(output: Path, sizes: Sizes, seed: int) -> int:
     truth = _make_data(output, "held_out", sizes.held_out, seed + 2, console)
     base = read_yaml(CONFIG) | {"run": {"output_dir": str(output / "runs"), "cpus_per_worker": 2}}
     alone = {"data": {"path": str(synth)}, "train": {"epochs": sizes.epochs, "seed": seed}}
-    parent = _train(merge(base, {**alone, "run": {"name": "synthetic"}}), console)
-    runs = {"no adaptation": parent}
-    for name, settings in _recipes(synth, lab, parent, sizes, seed).items():
-        runs[name] = _train(merge(base, settings), console)
-    figures = {name: _measured(run, truth) for name, run in runs.items()}
+    console.print("training on synthetic samples ...")
+    parent = _train(merge(base, {**alone, "run": {"name": "synthetic"}}))
+    console.print(parent.said, highlight=False)
+    figures = {"no adaptation": _measured(parent.run, truth)}
+    one_each = {"run": {"cpus_per_worker": 1}}
+    with ProcessPoolExecutor(TOGETHER, mp_context=get_context("spawn")) as pool:
+        recipes = _recipes(synth, lab, parent.run, sizes, seed).items()
+        trainings = {
+            name: pool.submit(_adapted, merge(merge(base, settings), one_each), truth)
+            for name, settings in recipes
+        }
+        console.print(f"adapting: {', '.join(trainings)}; {TOGETHER} at a time ...")
+        for name, training in trainings.items():
+            trained, figures[name] = training.result()
+            console.print(trained.said, highlight=False)
     (output / "adapt.json").write_text(json.dumps(figures, indent=2), encoding="utf-8")
     console.print(_table(figures, sizes))
     for line in _verdict(figures["no adaptation"], figures["adapted"]):
@@ -116,7 +129,7 @@ def _recipes(synth: Path, lab: Path, parent: Path, sizes: Sizes, seed: int) -> d
     mix = [{"path": str(synth), "name": "synth"}, frames]
     defaults = config_from_dict({}).loss.base_weights
     adapted = {
-        "data": {"sources": mix, "samples_per_epoch": sizes.draws, "feature_views": 6},
+        "data": {"sources": mix, "samples_per_epoch": sizes.draws},
         "loss": {"base_weights": {**defaults, **PRIORS}},
         "optim": {"learning_rate": 5.0e-4},
         "train": {
@@ -184,7 +197,15 @@ def _make_data(output: Path, name: str, samples: int, seed: int, console: Consol
     return data
 
 
-def _train(settings: dict[str, Any], console: Console) -> Path:
+@dataclass(frozen=True)
+class _Trained:
+    """A run folder, and what to say of it."""
+
+    run: Path
+    said: str
+
+
+def _train(settings: dict[str, Any]) -> _Trained:
     """Train in this process, go on with an interrupted run, or take a finished one of the same."""
     from smil_ray.orchestration.train.job import run_training
     from smil_ray.orchestration.train.resume import differences
@@ -199,14 +220,21 @@ def _train(settings: dict[str, Any], console: Console) -> Path:
     ]
     finished = [run.path for run in earlier if run.status()["state"] == "finished"]
     if finished:
-        console.print(f"{config.run.name}: {finished[0]} (trained earlier)", highlight=False)
-        return finished[0]
+        return _Trained(finished[0], f"{config.run.name}: {finished[0]} (trained earlier)")
     start = perf_counter()
     resume = earlier[0].path if earlier else None
     found = run_training(config, execution="inline", resume=resume).run_dir.path
     seconds = perf_counter() - start
-    console.print(f"{config.run.name}: {found} ({seconds:.0f} s)", highlight=False)
-    return found
+    return _Trained(found, f"{config.run.name}: {found} ({seconds:.0f} s)")
+
+
+def _adapted(settings: dict[str, Any], truth: Path) -> tuple[_Trained, dict[str, float]]:
+    """Train a recipe in a process of its own, on one core, and measure it."""
+    import torch
+
+    torch.set_num_threads(1)
+    trained = _train(settings)
+    return trained, _measured(trained.run, truth)
 
 
 def _measured(run: Path, truth: Path) -> dict[str, float]:
@@ -219,20 +247,7 @@ def _measured(run: Path, truth: Path) -> dict[str, float]:
     dataset: SmilDataset = SmilDataset.from_path(truth, model=loaded.model, input_size=SIZE)
     found = batches(dataset, range(len(dataset)), loaded.config.model.reference_frame, 16)
     body = loaded.config.body
-    with _two_threads():
-        return measure(network(loaded), found, loaded.model, SIZE, body).compute()
-
-
-@contextmanager
-def _two_threads() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return measure(network(loaded), found, loaded.model, SIZE, body).compute()
 
 
 def _table(figures: dict[str, dict[str, float]], sizes: Sizes) -> Table:

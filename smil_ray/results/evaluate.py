@@ -209,7 +209,7 @@ def held_out_indices(loaded: LoadedRegressor, dataset: SmilDataset, split: str) 
         raise DataError(
             f"The {split} split is empty",
             found=f"{len(dataset)} samples",
-            remedy="use --split all, or a larger data.test_fraction when training",
+            remedy="use --split val or all, or a larger data.test_fraction when training",
         )
     return [int(index) for index in parts[split]]
 

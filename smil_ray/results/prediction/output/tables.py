@@ -96,7 +96,10 @@ def _animal_table(rows: Rows, intervals: Intervals | None) -> "pa.Table":
     height, fy = rows["size_px"][:, 1], rows["camera_px"][:, 1]
     columns["vertical_fov_deg"] = np.degrees(2.0 * np.arctan(0.5 * height / fy))
     if intervals is not None:
-        columns["mean_interval_3d_pct_bl"] = np.nanmean(intervals(rows)[1], axis=1)
+        radius = intervals(rows)[1]
+        known = np.isfinite(radius).any(axis=1)
+        columns["mean_interval_3d_pct_bl"] = np.full(len(radius), np.nan)
+        columns["mean_interval_3d_pct_bl"][known] = np.nanmean(radius[known], axis=1)
     return table_of(columns | {"notes": rows["notes"]})
 
 

@@ -55,6 +55,24 @@ def test_intervals_are_in_every_row_and_scale_with_the_square(
     np.testing.assert_allclose(found, intervals.radius_3d[1:], rtol=1e-5)
 
 
+def test_intervals_of_a_network_without_3d_labels_leave_their_column_empty(
+    loaded: LoadedRegressor, photo: np.ndarray, tmp_path: Path
+) -> None:
+    run = loaded.path.absolute().parents[1]
+    intervals = JointIntervals.load(run)
+    assert intervals is not None
+    replace(intervals, radius_3d=np.full_like(intervals.radius_3d, np.nan)).save(run)
+    try:
+        predict_images(loaded, [write(tmp_path / "a.png", photo)], tmp_path / "out", options=QUICK)
+    finally:
+        intervals.save(run)
+    (animal_row,) = table(tmp_path / "out", "animals.csv")
+    assert animal_row["mean_interval_3d_pct_bl"] == ""
+    rows = table(tmp_path / "out")
+    assert {row["interval_3d_pct_bl"] for row in rows} == {""}
+    assert all(row["interval_2d_px"] for row in rows)
+
+
 def test_intervals_of_other_weights_are_not_used(
     loaded: LoadedRegressor, photo: np.ndarray, tmp_path: Path
 ) -> None:
