@@ -153,7 +153,7 @@ def test_unknown_and_empty_splits_are_one_sentence(
         evaluate(loaded, dataset, split="train")
     data = loaded.config.data.model_copy(update={"test_fraction": 0.0})
     changed = replace(loaded, config=loaded.config.model_copy(update={"data": data}))
-    with pytest.raises(DataError, match=r"test split is empty.*--split all"):
+    with pytest.raises(DataError, match=r"test split is empty.*--split val or all"):
         evaluate(changed, dataset)
 
 
