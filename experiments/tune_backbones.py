@@ -6,7 +6,7 @@ Question: a pretrained backbone, frozen or with its last blocks fine-tuned, or a
 Command:  python experiments/tune_backbones.py            (embedded synthetic insects)
           python experiments/tune_backbones.py --data my_animals.h5 --set train.epochs=40
           python experiments/tune_backbones.py --address auto --data /shared/my_animals.h5
-Needs:    two CPU cores and about 12 minutes for the embedded data; with larger backbones
+Needs:    two CPU cores and 9 to 12 minutes for the embedded data; with larger backbones
           (`--config`) a GPU.
 Expect:   a ranked table, SWEEP/report.html, and the winner trained on with Ray Train, beside the
           mean pose on held-out samples. A pretrained backbone with joint tokens is first: PA-MPJPE
