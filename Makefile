@@ -46,7 +46,7 @@ format: $(STAMP) ## Put every file into the house format
 	$(BIN)/ruff format .
 
 bench: $(STAMP) ## Run every benchmark; results go to benchmarks/RESULTS.md
-	@for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/[a-z]*.py benchmarks/cluster/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
 
 clean: ## Remove the environment and everything that was made
 	rm -rf $(VENV) demo_output runs .pytest_cache .ruff_cache .hypothesis *.egg-info

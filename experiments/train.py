@@ -24,6 +24,7 @@ from smil_ray.cli.arguments import add_address
 from smil_ray.cli.exit import INTERRUPTED, exit_code
 from smil_ray.cli.main import kebab
 from smil_ray.config import Config
+from smil_ray.config.addresses import absolute_place, remote_address
 from smil_ray.config.reading import load_config
 from smil_ray.errors import ConfigError
 
@@ -38,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", "--data-path", type=Path, help="HDF5 file or replicAnt folder")
+    parser.add_argument(
+        "--data", "--data-path", type=Path, help="HDF5 file, also s3:// or gs://; replicAnt folder"
+    )
     parser.add_argument("--config", type=Path, help="YAML file, e.g. configs/seed_baseline.yaml")
     parser.add_argument(
         "--set", action="append", default=[], metavar="A.B=C", help="override, may be repeated"
@@ -52,7 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_address(parser)
     parser.add_argument("--execution", choices=("ray_train", "inline"), default="ray_train")
-    parser.add_argument("--output", type=Path, help="where run folders go (default: runs)")
+    parser.add_argument(
+        "--output",
+        "--storage",
+        type=Path,
+        help="where run folders go: a folder, or s3:// or gs:// (default: runs)",
+    )
     shortcuts = parser.add_argument_group("shortcuts for --set")
     for flag, key in SHORTCUTS.items():
         shortcuts.add_argument(f"--{flag}", metavar="VALUE", help=key)
@@ -71,10 +79,13 @@ def _train(arguments: argparse.Namespace) -> int:
     # Imported late, so that --help answers at once.
     from smil_ray.orchestration.train.job import TrainOptions, run_training
     from smil_ray.orchestration.train.resume import Start, choose_start
+    from smil_ray.storage.mirror import address_of, local_run, push
     from smil_ray.tracking.cost import recorded_cost
     from smil_ray.tracking.run_dir import RunDir
     from smil_ray.tracking.sync.live import track_run
 
+    if arguments.resume is not None:
+        arguments.resume = local_run(arguments.resume)
     config = _config(arguments)
     if arguments.resume is None:
         start = choose_start(config, fresh=arguments.fresh)
@@ -86,7 +97,7 @@ def _train(arguments: argparse.Namespace) -> int:
         run = RunDir.create(config.run.output_dir, config.run.name or "train", config, "train")
     else:
         run = RunDir.open(start.resume)
-    sys.stdout.write(f"run folder: {run.path}\n")
+    sys.stdout.write(f"run folder: {address_of(run.path) or run.path}\n")
     with track_run(run.path, config.tracking), recorded_cost(run, config):
         outcome = run_training(
             config,
@@ -98,11 +109,14 @@ def _train(arguments: argparse.Namespace) -> int:
         )
     _print_outcome(outcome.status, outcome.reason, outcome.metrics)
     if outcome.status == "stopped":
-        resume = shlex.join(["python", "experiments/train.py", "--resume", str(run.path)])
+        place = address_of(run.path) or str(run.path)
+        resume = shlex.join(["python", "experiments/train.py", "--resume", place])
         sys.stdout.write(f"go on with: {resume}\n")
         return INTERRUPTED
     _calibrate(run.path)
-    sys.stdout.write(f"evaluate it: {shlex.join(['smil-ray', 'evaluate', str(run.path)])}\n")
+    push(run.path)
+    place = address_of(run.path) or str(run.path)
+    sys.stdout.write(f"evaluate it: {shlex.join(['smil-ray', 'evaluate', place])}\n")
     sys.stdout.write("compare:     mlflow ui\n")
     return 0
 
@@ -131,9 +145,10 @@ def _config(arguments: argparse.Namespace) -> Config:
         value = getattr(arguments, flag.replace("-", "_"))
         overrides += [] if value is None else [f"{key}={value}"]
     if arguments.data is not None:
-        overrides.append(f"data.path={json.dumps(str(arguments.data.absolute()))}")
+        overrides.append(f"data.path={json.dumps(absolute_place(arguments.data))}")
     if arguments.output is not None:
-        overrides.append(f"run.output_dir={json.dumps(str(arguments.output))}")
+        place = remote_address(arguments.output) or str(arguments.output)
+        overrides.append(f"run.output_dir={json.dumps(place)}")
     if arguments.resume is not None:
         if arguments.config is None:
             arguments.config = arguments.resume / "config.yaml"

@@ -8,8 +8,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.object_store import ObjectStore
 
 for _name, _value in {
     "RAY_AUTH_MODE": "disabled",
@@ -59,6 +63,16 @@ def shared_ray() -> str:
     from tests import shared_ray
 
     return shared_ray.start()
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[ObjectStore]":
+    """An S3 server with an empty bucket; skipped where moto is not installed."""
+    from tests import object_store
+
+    store = object_store.start(tmp_path_factory.mktemp("store") / "requests.log")
+    yield store
+    object_store.stop(store)
 
 
 def pytest_sessionfinish() -> None:

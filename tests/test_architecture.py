@@ -10,21 +10,32 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "smil_ray"
-BELOW_RESULTS = ("config", "core", "body", "render", "data", "models", "losses", "training")
+BELOW_RESULTS = (
+    "config",
+    "storage",
+    "core",
+    "body",
+    "render",
+    "data",
+    "models",
+    "losses",
+    "training",
+)
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "config": set(),
+    "storage": {"config"},
     "core": set(),
-    "body": {"core"},
+    "body": {"core", "storage"},
     "render": {"core", "body"},
-    "data": {"config", "core", "body", "render"},
+    "data": {"config", "storage", "core", "body", "render"},
     "models": {"config", "core", "body", "render"},
     "losses": {"config", "core", "body", "render"},
     "fitting": {"config", "core", "body", "render"},
     "export": {"config", "core", "body", "render"},
-    "training": {"config", "core", "body", "data", "models", "losses"},
-    "tracking": {"config", "core"},
+    "training": {"config", "storage", "core", "body", "data", "models", "losses"},
+    "tracking": {"config", "storage", "core"},
     "results": {*BELOW_RESULTS, "fitting", "export", "tracking"},
     "orchestration": {*BELOW_RESULTS, "fitting", "tracking", "results"},
     "serve": {*BELOW_RESULTS, "fitting", "results"},
@@ -42,7 +53,7 @@ RIM_PACKAGES: dict[str, tuple[str, ...]] = {
     "pxr": ("export/usd",),
     "mlflow": ("tracking/tracker",),
     "ray": ("orchestration/",),
-    "pyarrow": ("results/prediction/output/", "results/refine"),
+    "pyarrow": ("storage/store", "results/prediction/output/", "results/refine"),
     "fastapi": ("serve/",),
     "starlette": ("serve/",),
     "uvicorn": ("serve/",),

@@ -21,6 +21,7 @@ from smil_ray.body.posed_body import BodyBasis, PosedBody, ShapedBody
 from smil_ray.core.params import SmilParams
 from smil_ray.core.skeleton import Skeleton, chain_length
 from smil_ray.errors import ConfigError
+from smil_ray.storage.node_cache import local_place
 
 RestJoints = Literal["auto", "regressed", "static"]
 
@@ -89,7 +90,7 @@ class SmilModel:
         """
         if isinstance(model, SmilModel):
             return model
-        return cls.builtin() if str(model) == "builtin" else cls.load(model)
+        return cls.builtin() if str(model) == "builtin" else cls.load(local_place(model))
 
     @classmethod
     def from_arrays(

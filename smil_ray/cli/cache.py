@@ -21,6 +21,7 @@ from smil_ray.cli.arguments import (
     positive,
 )
 from smil_ray.cli.progress import progress_bar
+from smil_ray.config.addresses import absolute_place
 from smil_ray.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _add_build(actions: Commands) -> None:
         "Compute the features of a data set on all devices; runs find them then.",
         "smil-ray cache build --data demo.h5 --backbone vit_base_patch16_224 --weights pretrained",
     )
-    job.add_argument("--data", type=Path, help="HDF5 file or replicAnt folder")
+    job.add_argument("--data", type=Path, help="HDF5 file, also s3://; replicAnt folder")
     job.add_argument("--config", type=Path, help="YAML file of the runs to come")
     job.add_argument("--set", action="append", default=[], metavar="A.B=C", help="override")
     job.add_argument("--backbone", "--backbone-name", help="timm name")
@@ -66,6 +67,12 @@ def _add_build(actions: Commands) -> None:
     )
     job.add_argument("--cache-limit-gb", type=positive, help="most that all caches may take")
     job.add_argument("--num-workers", type=count, help="processes (default: one a GPU)")
+    job.add_argument(
+        "--storage",
+        type=Path,
+        metavar="s3://...",
+        help="where runs will lie in an object store: nodes find the features there",
+    )
     add_address(job)
     add_device(job, "auto: all GPUs, where there are some; cuda:N: that one, in this process")
     _add_folder(job)
@@ -103,13 +110,14 @@ def _build(arguments: argparse.Namespace) -> int:
     from smil_ray.orchestration.features import build_features
 
     given = {
-        "data.path": arguments.data and arguments.data.absolute(),
+        "data.path": arguments.data and absolute_place(arguments.data),
         "model.backbone.name": arguments.backbone,
         "model.backbone.weights": arguments.weights,
         "data.feature_cache": arguments.precision,
         "data.feature_views": arguments.views,
         "data.feature_cache_limit_gb": arguments.cache_limit_gb,
         "data.feature_cache_dir": arguments.dir and arguments.dir.absolute(),
+        "run.output_dir": arguments.storage and absolute_place(arguments.storage),
     }
     overrides = [f"{name}={value}" for name, value in given.items() if value is not None]
     config = load_config(arguments.config, [*arguments.set, *overrides])

@@ -18,6 +18,7 @@ from smil_ray.cli.arguments import (
 )
 from smil_ray.cli.labels import add_label_arguments, label_config
 from smil_ray.cli.progress import progress_bar
+from smil_ray.config.addresses import remote_address
 from smil_ray.errors import ConfigError
 
 NAMED_DROPS = 20
@@ -38,10 +39,10 @@ def add_commands(commands: Commands) -> None:
         type=Path,
         nargs="+",
         metavar="INPUT",
-        help="replicAnt folders, and labels: SLEAP, DeepLabCut, Lightning Pose, COCO, YOLO-pose, "
-        "NWB, Label Studio",
+        help="replicAnt folders, also s3:// or gs://, and labels: SLEAP, DeepLabCut, Lightning "
+        "Pose, COCO, YOLO-pose, NWB, Label Studio",
     )
-    job.add_argument("output", type=Path, metavar="OUTPUT.h5")
+    job.add_argument("output", type=Path, metavar="OUTPUT.h5", help="also s3:// or gs://")
     job.description = (
         f"{job.description}\nA sample that cannot be used is left out, counted and named with its "
         "reason; the content\ndoes not depend on the number of workers or on interruptions."
@@ -194,7 +195,8 @@ def _preprocess(arguments: argparse.Namespace) -> int:
     for note, number in sorted(report.notes.items()):
         table.add_row(f"note: {note}", str(number))
     console = Console()
-    title = f"{arguments.output}: {report.kept} samples at {size} px"
+    place = remote_address(arguments.output) or arguments.output
+    title = f"{place}: {report.kept} samples at {size} px"
     console.print(title, highlight=False, markup=False, soft_wrap=True)
     console.print(table)
     for drop in read_drops(report.output)[:NAMED_DROPS]:

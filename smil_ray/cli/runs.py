@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from smil_ray.cli.arguments import Commands, add_address, add_command
+from smil_ray.config.addresses import absolute_place
 
 URI_HELP = "MLflow (default: MLFLOW_TRACKING_URI, or mlflow.db in this folder)"
 
@@ -61,7 +62,7 @@ def _rerun(arguments: argparse.Namespace) -> int:
         origin = find_original(arguments.first, Path(place), uri=arguments.uri)
         overrides = list(arguments.set)
         if arguments.data is not None:
-            overrides.append(f"data.path={json.dumps(str(arguments.data.absolute()))}")
+            overrides.append(f"data.path={json.dumps(absolute_place(arguments.data))}")
         config = rerun_config(origin, overrides, arguments.output)
         found = changes(origin, config)
         console.print("everything is as it was" if not found else "not as it was:")

@@ -1,11 +1,12 @@
 """Settings of the data: which samples, how they are split, augmented and cached."""
 
 import re
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from smil_ray.config.addresses import absolute_place
 from smil_ray.config.base import Fraction, NonNegative, Positive, Settings, booleans_as_words
 from smil_ray.config.crop import CropConfig
 
@@ -36,7 +37,7 @@ class SourceConfig(Settings):
     What is null is as `data` says it.
 
     Attributes:
-        path: HDF5 file or replicAnt folder.
+        path: HDF5 file, here or in an object store, or replicAnt folder.
         name: Stands in `val/NAME/...` and before the names of samples; by default the file's.
         weight: Its share of the samples that are drawn, relative to the other sources' weights.
         val_fraction: Share of its groups that are validated on.
@@ -76,6 +77,7 @@ class DataConfig(Settings):
     disk in this precision; `auto` is fp16 where they fit and pay off. With augmentation they are
     those of `feature_views` changes of each picture, taken in turn by epochs (0: not cached).
     `feature_cache_dir` null means SMIL_RAY_CACHE, or `smil_ray` in the user's cache folder.
+    A `path` in an object store (`s3://`, `gs://`) is copied once to each node's cache.
     """
 
     path: str | None = None
@@ -137,16 +139,13 @@ class DataConfig(Settings):
 
     def with_absolute_paths(self) -> "DataConfig":
         """Return the same data, wherever a program starts."""
-
-        def absolute(path: str) -> str:
-            return str(Path(path).expanduser().absolute())
-
         sources = tuple(
-            source.model_copy(update={"path": absolute(source.path)}) for source in self.sources
+            source.model_copy(update={"path": absolute_place(source.path)})
+            for source in self.sources
         )
         changes: dict[str, Any] = {"sources": sources} if sources else {}
         if self.path is not None:
-            changes["path"] = absolute(self.path)
+            changes["path"] = absolute_place(self.path)
         return self.model_copy(update=changes)
 
 

@@ -24,6 +24,7 @@ from smil_ray.data.hdf5.store import Hdf5Source
 from smil_ray.data.labels.formats import is_label_path
 from smil_ray.data.sample_source import SampleSource
 from smil_ray.errors import ConfigError, DataError
+from smil_ray.storage.node_cache import local_place
 
 _REPRESENTATIONS = ("6d", "axis_angle")
 _FRAMES = ("camera", "root")
@@ -77,7 +78,8 @@ class SmilDataset:
         """Open an HDF5 file, a predecessor's, a replicAnt folder or a file of labels.
 
         Args:
-            path: File or folder; which of the four it is, is found out.
+            path: File or folder; which of the four it is, is found out. A file in an object store
+                is copied to the node's cache.
             model: Body model, or its file, whose joints the labels must have. Without it a data
                 file is taken as it is; a folder, which needs one, is read as built-in insects.
             rotation_representation: See the class.
@@ -88,12 +90,14 @@ class SmilDataset:
 
         Raises:
             DataError: Nothing readable is there, or its joints are not the model's.
+            StorageError: An object store does not answer, or has no such file.
         """
         size = input_size or default_input_size(backbone_name)
         model = None if model is None else SmilModel.open(model)
-        source = _open_source(Path(path), model, size, crop)
+        place = local_place(path)
+        source = _open_source(place, model, size, crop)
         if model is not None:
-            _check_model(Path(path), source, model)
+            _check_model(place, source, model)
         return cls(
             source,
             rotation_representation=rotation_representation,
@@ -212,8 +216,9 @@ def resized(sample: Sample, size: int) -> Sample:
     return replace(sample, image=image, mask=mask)
 
 
-def names_its_body_model(path: Path) -> bool:
+def names_its_body_model(path: Path | str) -> bool:
     """Return whether a data set was made with a body model: files of samples; not annotations."""
+    path = local_place(path)
     return not (path.is_dir() or is_label_path(path))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from smil_ray.config import LabelConfig
+from smil_ray.config.addresses import remote_address
 from smil_ray.core.skeleton import Skeleton
 from smil_ray.data.labels.entries import LabelEntry, absolute, label_entries, read_labels
 from smil_ray.data.labels.formats import is_label_path
@@ -18,6 +19,8 @@ from smil_ray.data.replicant.reading import (
     find_entries,
     read_samples,
 )
+from smil_ray.data.replicant.remote import find_remote_entries
+from smil_ray.errors import DataError
 
 AnyEntry = Entry | LabelEntry
 """What a job divides: an annotated picture, or a labelled frame."""
@@ -28,12 +31,17 @@ def entries_of(path: Path, config: LabelConfig) -> list[AnyEntry]:
     """Return the entries of an input, sorted by name.
 
     Args:
-        path: A replicAnt folder, a file of labels, or the folder of a labelling project.
+        path: A replicAnt folder, here or in an object store; a file of labels, or the folder of
+            a labelling project.
         config: How labels are meant; replicAnt's need none.
 
     Raises:
         DataError: Nothing that can be read is there.
+        StorageError: The object store does not answer.
     """
+    address = remote_address(path)
+    if address is not None:
+        return list(find_remote_entries(address))
     if is_label_path(path):
         return list(label_entries(path, config))
     return list(find_entries(path))
@@ -46,6 +54,12 @@ def check_joints(path: Path, skeleton: Skeleton, config: LabelConfig) -> None:
         ConfigError: The joint map names what does not exist.
         DataError: No point is a joint, or the labels cannot be read.
     """
+    if remote_address(path) is not None and path.suffix:
+        raise DataError(
+            f"{remote_address(path)}: labels are not read from an object store",
+            expected="a replicAnt folder",
+            remedy="copy labels and pictures to this machine",
+        )
     if is_label_path(path):
         names = read_labels(path.absolute(), absolute(config)).node_names
         resolve(names, skeleton, config.joint_map, str(path))

@@ -17,6 +17,7 @@ from ray.exceptions import RayTaskError
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
+from smil_ray.config.addresses import absolute_place
 from smil_ray.core.device import find_device
 from smil_ray.data.features.build import BuildHooks, is_complete, shard_path
 from smil_ray.data.features.folder import cache_root, check_limit
@@ -24,7 +25,12 @@ from smil_ray.data.features.key import FeatureKey
 from smil_ray.errors import ConfigError, DataError, SmilRayError
 from smil_ray.orchestration.cluster import cluster_resources, is_on_this_machine, start_ray
 from smil_ray.training.assemble import assemble, open_data
-from smil_ray.training.batches.features import ensure_caches, keys_of, plan_features
+from smil_ray.training.batches.features import (
+    ensure_caches,
+    keys_of,
+    plan_features,
+    shared_features,
+)
 from smil_ray.training.parts import Parts
 
 THREADS = 4
@@ -193,14 +199,26 @@ def _build_on_ray(
         report_progress()
         for finished in ready:
             _check(finished)
+    _check_here(config, keys)
+    return count
+
+
+def _check_here(config: Config, keys: tuple[FeatureKey, ...]) -> None:
+    """Fetch what other nodes left in an object store; refuse where they left it nowhere."""
     root = cache_root(config.data.feature_cache_dir)
+    if all(is_complete(root / key.folder_name) for key in keys):
+        return
+    if shared_features(config) is not None:
+        parts = _parts(config)
+        ensure_caches(parts, config, plan_features(parts, config))
+        return
     for key in keys:
         if not is_complete(root / key.folder_name):
             raise DataError(
                 f"feature cache {root / key.folder_name} is not on this machine",
-                remedy="set data.feature_cache_dir to storage that all nodes of the cluster see",
+                remedy="set data.feature_cache_dir to storage that all nodes of the cluster see, "
+                "or run.output_dir to an object store",
             )
-    return count
 
 
 def _build_part(config: Config, first: int, threads: int, device: str) -> None:
@@ -226,7 +244,7 @@ def _frozen(config: Config) -> Config:
         backbone = backbone.model_copy(update={"weights": weights})
     body = config.body
     if body.model != "builtin":
-        body = body.model_copy(update={"model": str(Path(body.model).absolute())})
+        body = body.model_copy(update={"model": absolute_place(body.model)})
     root = str(cache_root(config.data.feature_cache_dir))
     data = config.data.with_absolute_paths().model_copy(update={"feature_cache_dir": root})
     model = config.model.model_copy(update={"backbone": backbone})

@@ -8,7 +8,8 @@
 - `inputs/`: the body model, and the first weights of a pretrained backbone that is trained
 - `checkpoints/`, `overlays/`, `plots/`
 
-Only one process writes a run folder at a time.
+Only one process writes a run folder at a time. One that lies in an object store is worked on in
+a copy of the node's cache (`storage.mirror`).
 """
 
 import fcntl
@@ -27,8 +28,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from smil_ray.config import Config
+from smil_ray.config.addresses import joined, remote_address
 from smil_ray.config.reading import load_config, to_yaml
 from smil_ray.errors import SmilRayError
+from smil_ray.storage.mirror import Mirror, local_run, push
+from smil_ray.storage.node_cache import folder_of
+from smil_ray.storage.store import listing
 from smil_ray.tracking.code_version import code_version
 
 PACKAGES = (
@@ -41,6 +46,8 @@ PACKAGES = (
     "h5py",
     "mlflow",
 )
+LOCK_S, CLUSTER_LOCK_S = 30.0, 150.0
+"""How long to wait for a dying writer; a machine whose link is cut notices after a minute."""
 STATES = ("created", "running", "finished", "stopped", "failed")
 
 
@@ -68,7 +75,7 @@ class RunDir:
         """Return a new folder `ROOT/NAME-YYYYmmdd-HHMMSS[-n]` with its records written.
 
         Args:
-            root: Parent folder; made if it is not there.
+            root: Parent folder, made if it is not there, or its address in an object store.
             name: Beginning of the folder's name.
             config: The resolved configuration.
             kind: What runs: `train`, `sweep`, ...
@@ -80,7 +87,7 @@ class RunDir:
         if not name or Path(name).name != name or name.startswith("."):
             raise SmilRayError("run.name", expected="a plain name", found=repr(name))
         try:
-            path = _make_unique(Path(root).absolute(), name)
+            path = _make_unique(root, name)
             return cls.create_at(path, config, kind, facts=facts)
         except OSError as error:
             raise SmilRayError(
@@ -121,16 +128,17 @@ class RunDir:
         )
         run.metrics_file.touch()
         run.set_status("created")
+        push(run.path)
         return run
 
     @classmethod
     def open(cls, path: str | Path) -> "RunDir":
-        """Return the run folder at `path`.
+        """Return the run folder at `path`, or this node's copy of one in an object store.
 
         Raises:
             SmilRayError: There is no run there.
         """
-        run = cls(Path(path).absolute())
+        run = cls(local_run(path).absolute())
         if not (run.path / "run.json").is_file():
             raise SmilRayError(
                 f"{run.path} is not a run folder",
@@ -197,7 +205,7 @@ class RunDir:
         return _read_json(self.path / "status.json")
 
     @contextmanager
-    def lock(self, wait_s: float = 30.0) -> Iterator[None]:
+    def lock(self, wait_s: float = LOCK_S) -> Iterator[None]:
         """Be the only writer while the block runs; processes that die let go by themselves.
 
         Raises:
@@ -245,15 +253,23 @@ def write_atomic(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _make_unique(root: Path, name: str) -> Path:
+def _make_unique(root: str | Path, name: str) -> Path:
     stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    root.mkdir(parents=True, exist_ok=True)
+    home = remote_address(root)
     for attempt in range(1, 1000):
-        path = root / (stem if attempt == 1 else f"{stem}-{attempt}")
+        own = stem if attempt == 1 else f"{stem}-{attempt}"
+        path = Path(root).absolute() / own
+        if home is not None:
+            path = folder_of("runs", joined(home, own))
+            if listing(joined(home, own)):
+                continue
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             path.mkdir()
         except FileExistsError:
             continue
+        if home is not None:
+            Mirror.begin(path, joined(home, own))
         return path
     raise SmilRayError(f"No free name for a run folder {stem} in {root}")
 

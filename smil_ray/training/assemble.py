@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from smil_ray.models.decoder import ScaleBasis, TargetStatistics
 from smil_ray.models.heads.build import finest_stride
 from smil_ray.models.kinematics import Kinematics
 from smil_ray.models.regressor import Regressor, build_regressor
+from smil_ray.storage.node_cache import local_place
 from smil_ray.training import means
 from smil_ray.training.apparent_size import log_extent_of_keypoints
 from smil_ray.training.batches.lifting import LabelledPoses
@@ -63,7 +63,7 @@ def _open_one(config: Config, settings: DataConfig, model: SmilModel) -> SmilDat
     if settings.path is None:
         raise ConfigError("data.path is not set", remedy="give --data FILE.h5")
     backbone = config.model.backbone
-    path = Path(settings.path).absolute()
+    path = local_place(settings.path).absolute()
     if settings.crop.mode != "none" and path.is_file():
         raise ConfigError(
             "data.crop is for replicAnt folders",

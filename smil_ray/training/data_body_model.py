@@ -19,14 +19,14 @@ def with_body_model_of_data(config: Config) -> Config:
         DataError: The data cannot be read.
     """
     written = "body" in config.model_fields_set and "model" in config.body.model_fields_set
-    files = [Path(path) for path in config.data.paths if names_its_body_model(Path(path))]
+    files = [path for path in config.data.paths if names_its_body_model(path)]
     if written or not files:
         return config
     body = config.body.model_copy(update={"model": body_model_of(files[0])})
     return config.model_copy(update={"body": body})
 
 
-def body_model_of(data: Path) -> str:
+def body_model_of(data: Path | str) -> str:
     """Return `builtin` or the model file that a data set was made with.
 
     Raises:
@@ -46,7 +46,7 @@ def body_model_of(data: Path) -> str:
     return place
 
 
-def _lost(data: Path, name: str, found: str) -> ConfigError:
+def _lost(data: Path | str, name: str, found: str) -> ConfigError:
     return ConfigError(
         f"{data} was made with the body model {name!r}",
         expected="the same one",

@@ -12,6 +12,7 @@ from smil_ray.config.reading import flatten, load_config, merge
 from smil_ray.data.dataset import SmilDataset, names_its_body_model
 from smil_ray.errors import ConfigError
 from smil_ray.losses.prior import ParameterPrior
+from smil_ray.storage.node_cache import local_place
 from smil_ray.training.checkpoint.files import CONFIG, Checkpoint, load_checkpoint, read_meta
 from smil_ray.training.checkpoint.inputs import kept_body_model, kept_prior
 from smil_ray.training.checkpoint.loading import find_checkpoint
@@ -123,7 +124,7 @@ def _body_model(checkpoint: Path, parent: Config) -> str:
 
 def _check_data(path: str, place: str) -> None:
     """Refuse a data file that says it was made with another body model than the one in `place`."""
-    if not Path(path).is_file() or not names_its_body_model(Path(path)):
+    if not local_place(path).is_file() or not names_its_body_model(path):
         return
     facts = SmilDataset.from_path(path).metadata
     model = SmilModel.open(place)

@@ -1,6 +1,7 @@
 """Hosts in network namespaces of this machine, and commands of `ray up` against them."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -73,14 +74,55 @@ class Bench:
         assert done.returncode == 0, said[-6000:]
         return said
 
-    def on(self, host: int, command: str) -> str:
+    def on(self, host: int, command: str, timeout: float = 120) -> str:
         """Return what a shell command prints on a host."""
-        options = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-q")
-        login = ("ssh", "-i", str(self.folder / "key"), *options, f"root@10.83.0.{10 + host}")
         done = subprocess.run(
-            [*login, command], capture_output=True, text=True, timeout=120, check=False
+            self._login(host, command),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         return done.stdout
+
+    def begin(self, host: int, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start this environment's Python with arguments on a host, in the folder of its log."""
+        words = shlex.join(["python", *arguments])
+        command = f"{self._prepared()} cd {log.parent} && exec {words}"
+        with log.open("wb") as file:
+            return subprocess.Popen(
+                self._login(host, command), stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            )
+
+    def start_ray(self, host: int, *, cpus: int, head: int = 1) -> None:
+        """Start Ray on a host: the head of a cluster, or a worker of the one of `head`."""
+        own = f"--node-ip-address=10.83.0.{10 + host} --num-cpus={cpus}"
+        kind = f"--address=10.83.0.{10 + head}:6379"
+        if host == head:
+            slots = """--resources='{"trial_slot": 16}'"""
+            kind = f"--head --port=6379 --dashboard-host=127.0.0.1 {slots}"
+        said = self.on(host, f"{self._prepared()} ray start {kind} {own} 2>&1", timeout=180)
+        assert "Ray runtime started" in said, said
+
+    def stop_ray(self) -> None:
+        """End Ray on all hosts; each sees its own processes only."""
+        for host in range(1, self.number + 1):
+            self.link(host, up=True)
+            self.on(host, f"{self._prepared()} ray stop --force; rm -rf /tmp/ray")
+
+    def link(self, host: int, *, up: bool) -> None:
+        """Cut a host from the network, or connect it again."""
+        state = "up" if up else "down"
+        subprocess.run(["ip", "link", "set", f"smilveth{host}", state], check=True)
+
+    def _login(self, host: int, command: str) -> list[str]:
+        options = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-q")
+        key = str(self.folder / "key")
+        return ["ssh", "-i", key, *options, f"root@10.83.0.{10 + host}", command]
+
+    @staticmethod
+    def _prepared() -> str:
+        return f"export PATH={BIN}:$PATH PYTHONPATH={ROOT} RAY_AUTH_MODE=disabled;"
 
     def wait_for_nodes(self, number: int, seconds: float = 180) -> None:
         """Wait until Ray has so many nodes."""

@@ -68,6 +68,7 @@ def add_commands(commands: Commands) -> None:
 def _init(arguments: argparse.Namespace) -> int:
     from smil_ray.orchestration.launch.fill import (
         TEMPLATES,
+        check_suffix,
         fill_cluster_file,
         present_value,
         suggestion,
@@ -77,6 +78,7 @@ def _init(arguments: argparse.Namespace) -> int:
     lines = TEMPLATES[kind].lines
     output = arguments.out or Path(f"my_{kind}{Path(TEMPLATES[kind].path).suffix}")
     _refuse_strange_flags(arguments, {line.name for line in lines})
+    check_suffix(kind, output)
     values: dict[str, str] = {}
     for line in lines:
         given = getattr(arguments, line.name.replace("-", "_"))

@@ -19,9 +19,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from smil_ray.config.addresses import joined
 from smil_ray.data.features.key import FeatureKey
 from smil_ray.data.features.shard import Tensors, sync_folder, write_shard
 from smil_ray.errors import DataError
+from smil_ray.storage.store import NothingThereError, download, upload
 
 KEY, MANIFEST, LOCK = "key.json", "manifest.json", "cache.lock"
 FORMAT = 1
@@ -75,18 +77,34 @@ def is_complete(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
-def build(folder: Path, key: FeatureKey, make: MakeShard, hooks: BuildHooks | None = None) -> None:
+def build(
+    folder: Path,
+    key: FeatureKey,
+    make: MakeShard,
+    hooks: BuildHooks | None = None,
+    shared: str | None = None,
+) -> None:
     """Return when the cache of `key` in `folder` is complete, having done what was missing.
+
+    Args:
+        folder: The cache's folder on this node.
+        key: What it is of.
+        make: Computes the rows of a file.
+        hooks: Progress, and whether to stop.
+        shared: Address in an object store where nodes leave files for one another: a file that
+            is there is not computed again. Two nodes that work at the same time may both compute
+            one, with the same result.
 
     Raises:
         BuildStoppedError: `hooks.stop` said so.
         DataError: The folder cannot be written or belongs to another key, or `make` failed.
+        StorageError: The object store does not answer.
     """
     if is_complete(folder):
         return
     hooks = hooks or BuildHooks()
     begin(folder, key)
-    work = _Work(folder, key, make, hooks)
+    work = _Work(folder, key, make, hooks, shared)
     numbers = list(range(len(key.shards)))
     turn = hooks.start % len(numbers)
     for number in numbers[turn:] + numbers[:turn]:
@@ -163,7 +181,15 @@ def check_key(folder: Path, expected: FeatureKey) -> None:
 class _Work:
     """One builder's part."""
 
-    def __init__(self, folder: Path, key: FeatureKey, make: MakeShard, hooks: BuildHooks) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        key: FeatureKey,
+        make: MakeShard,
+        hooks: BuildHooks,
+        shared: str | None,
+    ) -> None:
+        self._shared = None if shared is None else joined(shared, key.folder_name)
         self._folder = folder
         self._key = key
         self._make = make
@@ -181,11 +207,23 @@ class _Work:
         path = shard_path(self._folder, number)
         try:
             with FileLock(path.with_suffix(".lock"), timeout=wait_s):
-                if not self.is_done(number):
+                if not self.is_done(number) and not self._found_in_store(path):
                     write_shard(path, self._make(self._key.shards[number], self._between))
+                    if self._shared is not None:
+                        upload(path, joined(self._shared, path.name))
         except Timeout:
             return
         self._report_progress()
+
+    def _found_in_store(self, path: Path) -> bool:
+        """Fetch a file that another node has computed; false if there is none."""
+        if self._shared is None:
+            return False
+        try:
+            download(joined(self._shared, path.name), path)
+        except NothingThereError:
+            return False
+        return True
 
     def _between(self) -> None:
         if self._hooks.stop():

@@ -11,8 +11,10 @@ from filelock import FileLock, Timeout
 from smil_ray.data.features.build import KEY, MANIFEST, is_complete, read_key
 from smil_ray.data.features.key import FeatureKey
 from smil_ray.errors import DataError
+from smil_ray.storage.node_cache import ENVIRONMENT, cache_root
 
-ENVIRONMENT = "SMIL_RAY_CACHE"
+__all__ = ["ENVIRONMENT", "cache_root"]
+
 GB = 1e9
 SPARE_BYTES = 1e9
 """Free space that a cache must leave on its disk."""
@@ -31,16 +33,6 @@ class CacheEntry:
     complete: bool
     bytes: int
     used: float
-
-
-def cache_root(folder: str | Path | None = None) -> Path:
-    """Return the folder of all caches: as given, SMIL_RAY_CACHE, or the user's cache folder."""
-    if folder is not None:
-        return Path(folder).expanduser().absolute()
-    if os.environ.get(ENVIRONMENT):
-        return Path(os.environ[ENVIRONMENT]).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "smil_ray"
 
 
 def list_caches(root: Path) -> list[CacheEntry]:

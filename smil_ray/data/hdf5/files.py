@@ -7,7 +7,9 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from smil_ray.config.addresses import remote_address
 from smil_ray.errors import DataError
+from smil_ray.storage.store import NothingThereError, read_start
 
 TEMP_MARK = ".writing-"
 _HDF5_START = b"\x89HDF"
@@ -20,12 +22,18 @@ _REMEDIES = {
 }
 
 
-def check_replaceable(path: Path) -> None:
-    """Make sure that writing an HDF5 file to `path` destroys nothing of another kind.
+def check_replaceable(place: Path | str) -> None:
+    """Make sure that writing an HDF5 file to a place destroys nothing of another kind.
 
     Raises:
         DataError: A folder is there, or a file that is neither HDF5 nor empty.
+        StorageError: The place is in an object store, which does not answer.
     """
+    path, address = Path(place), remote_address(place)
+    if address is not None:
+        with contextlib.suppress(NothingThereError):
+            _check_start(address, read_start(address, len(_HDF5_START)))
+        return
     if path.is_dir():
         raise DataError(
             f"{path}", expected="a file to write", found="a folder", remedy="name OUTPUT.h5 last"
@@ -33,10 +41,13 @@ def check_replaceable(path: Path) -> None:
     if not path.is_file():
         return
     with path.open("rb") as file:
-        start = file.read(len(_HDF5_START))
+        _check_start(str(path), file.read(len(_HDF5_START)))
+
+
+def _check_start(place: str, start: bytes) -> None:
     if start not in (b"", _HDF5_START):
         raise DataError(
-            f"{path}",
+            place,
             expected="a new file, or an HDF5 file to replace",
             found="a file of another kind",
             remedy="name OUTPUT.h5 last",

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,7 +58,10 @@ def find_entries(folder: Path | str) -> list[Entry]:
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing of that name"
         raise DataError(f"{root}: no such folder", expected="a replicAnt data set", found=found)
-    entries = []
+    return entries_of_tree(root, _walk(root), _is_annotation)
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     seen: set[Path] = set()
     for place, folders, files in os.walk(root, followlinks=True):
         here = Path(place)
@@ -65,9 +69,31 @@ def find_entries(folder: Path | str) -> list[Entry]:
             folders.clear()
             continue
         seen.add(here.resolve())
+        yield here, folders, files
+
+
+def entries_of_tree(
+    root: Path,
+    tree: Iterable[tuple[Path, list[str], list[str]]],
+    is_annotation: Callable[[Path], bool],
+) -> list[Entry]:
+    """Return the annotated pictures of a tree of names, sorted by name.
+
+    Args:
+        root: The folder that names begin below.
+        tree: Folders, each with the names of folders and of files in it.
+        is_annotation: Says of a JSON file without a picture whether it is an annotation.
+
+    Raises:
+        DataError: There is no annotated picture, or a name is not UTF-8.
+    """
+    entries = []
+    for here, folders, files in tree:
         names = {*files, *folders}
-        annotations = (name for name in files if name.lower().endswith(".json"))
-        entries += [e for name in annotations if (e := _entry(root, here, name, names))]
+        for name in files:
+            if name.lower().endswith(".json"):
+                entry = _entry(root, here, name, names, is_annotation)
+                entries += [] if entry is None else [entry]
     if not entries:
         raise DataError(
             f"{root}: no replicAnt annotation",
@@ -100,7 +126,13 @@ def pictures_without_annotation(folder: Path | str) -> list[str]:
     return sorted(found)
 
 
-def _entry(root: Path, here: Path, filename: str, names: set[str]) -> Entry | None:
+def _entry(
+    root: Path,
+    here: Path,
+    filename: str,
+    names: set[str],
+    is_annotation: Callable[[Path], bool],
+) -> Entry | None:
     if filename.startswith("_BatchData"):
         return None
     stem = filename[: -len(".json")]
@@ -109,7 +141,7 @@ def _entry(root: Path, here: Path, filename: str, names: set[str]) -> Entry | No
     mask_stem = f"{frame}_ID_CAM{camera['camera']}" if camera else f"{stem}_ID"
     image = next((stem + s for s in _IMAGE_SUFFIXES if stem + s in names), None)
     mask = next((mask_stem + s for s in _MASK_SUFFIXES if mask_stem + s in names), None)
-    if image is None and not _is_annotation(here / filename):
+    if image is None and not is_annotation(here / filename):
         return None
     check_name(here / filename)
     prefix = "" if here == root else f"{here.relative_to(root).as_posix()}/"

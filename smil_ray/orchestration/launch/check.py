@@ -4,6 +4,7 @@ from pathlib import Path
 
 from smil_ray.config.reading import read_yaml
 from smil_ray.errors import ConfigError
+from smil_ray.orchestration.launch.fill import SCRIPTS
 from smil_ray.orchestration.launch.kuberay import check_ray_job
 from smil_ray.orchestration.launch.plan import ClusterPlan
 from smil_ray.orchestration.launch.ray_launcher import check_launcher_file
@@ -22,7 +23,7 @@ def check_cluster_file(path: Path, crd: Path | None = None) -> ClusterPlan:
     Raises:
         ConfigError: The launcher would refuse the file, or it cannot be read.
     """
-    if path.suffix in (".sh", ".sbatch", ".slurm"):
+    if path.suffix in SCRIPTS:
         return check_batch_script(path)
     values = read_yaml(path)
     if "apiVersion" in values:

@@ -12,6 +12,8 @@ from pathlib import Path
 from smil_ray.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
+SCRIPTS = (".sh", ".sbatch", ".slurm")
+FILES = (".yaml", ".yml")
 WORD = r"[\w.:/@+~-]+"
 FIND_IMAGE = (
     "aws", "ssm", "get-parameter", "--query", "Parameter.Value", "--output", "text", "--name",
@@ -148,9 +150,11 @@ def fill_cluster_file(kind: str, values: Mapping[str, str], output: Path, *, for
         force: Whether a file that is there may be overwritten.
 
     Raises:
-        ConfigError: A value does not fit, or the output exists.
+        ConfigError: A value does not fit, the output's name is one of another kind of file, or
+            the output exists.
     """
     template = TEMPLATES[kind]
+    check_suffix(kind, output)
     if output.exists() and not force:
         raise ConfigError(f"{output} exists", remedy="choose another --out, or give --force")
     text = read_template(kind)
@@ -161,6 +165,21 @@ def fill_cluster_file(kind: str, values: Mapping[str, str], output: Path, *, for
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(text, encoding="utf-8")
     output.chmod((ROOT / template.path).stat().st_mode)
+
+
+def check_suffix(kind: str, output: Path) -> None:
+    """Refuse a name by which `cluster check` would take the file for one of another kind.
+
+    Raises:
+        ConfigError: The suffix is another one.
+    """
+    suffixes = SCRIPTS if Path(TEMPLATES[kind].path).suffix in SCRIPTS else FILES
+    if output.suffix not in suffixes:
+        raise ConfigError(
+            f"--out {output}",
+            expected=f"a name that ends with {' or '.join(suffixes)} for {kind}",
+            found=output.suffix or "a name without a suffix",
+        )
 
 
 def read_template(kind: str) -> str:

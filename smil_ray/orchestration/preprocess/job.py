@@ -19,6 +19,7 @@ import ray
 import ray.data
 
 from smil_ray.body.smil_model import SmilModel
+from smil_ray.config.addresses import absolute_place
 from smil_ray.core.batch import LABELS
 from smil_ray.data.entries import check_joints, entry_from_record, entry_record
 from smil_ray.data.filters import REASONS
@@ -34,7 +35,9 @@ from smil_ray.orchestration.preprocess.plan import (
     Shard,
     make_plan,
 )
-from smil_ray.orchestration.preprocess.shard import ShardManifest, make_shard
+from smil_ray.orchestration.preprocess.shard import ShardManifest, make_shard_at
+from smil_ray.storage.node_cache import local_place
+from smil_ray.storage.store import NothingThereError
 
 _PLAN = "plan"
 
@@ -44,6 +47,7 @@ class PreprocessReport:
     """What came out.
 
     Attributes:
+        output: The file; of one in an object store this node's copy.
         kept: Samples in the file.
         dropped: Reason -> number of samples left out; reasons as in `data.filters.REASONS`.
         notes: Note -> number of samples it holds for, for instance labels that do not fit.
@@ -88,7 +92,7 @@ class _Counts:
 
 def preprocess(
     inputs: Sequence[Path],
-    output: Path,
+    output: Path | str,
     options: PreprocessOptions,
     *,
     progress: Callable[[Progress], None] | None = None,
@@ -97,7 +101,7 @@ def preprocess(
 
     Args:
         inputs: Folders and files; with several, sample names start with the input's name.
-        output: File to write.
+        output: File to write; replicAnt folders and the output may be in an object store.
         options: Settings.
         progress: Called after every shard.
 
@@ -105,12 +109,13 @@ def preprocess(
         ConfigError: An ignored joint is unknown, or the joint map does not fit.
         DataError: An input or the output is unusable, too many entries cannot be read, nothing
             is left after filtering, or `resume` meets parts made with other settings.
+        StorageError: The object store does not answer.
     """
     start = perf_counter()
-    output = Path(output).absolute()
+    output = absolute_place(output)
     check_replaceable(output)
     if options.model != "builtin":  # Workers have another working directory.
-        options = options.model_copy(update={"model": str(Path(options.model).absolute())})
+        options = options.model_copy(update={"model": absolute_place(options.model)})
     model = SmilModel.open(options.model)
     model.skeleton.mask(options.ignored_joints)
     for path in inputs:
@@ -120,14 +125,14 @@ def preprocess(
     settings = options.content_settings(model)
     key = plan.key(settings)
     parts = PartsFolder(output)
-    if options.resume and not parts.path.exists() and _is_result_of(output, key):
-        return _report(output, total, total, perf_counter() - start)
+    if options.resume and not parts.exists() and _is_result_of(output, key):
+        return _report(local_place(output), total, total, perf_counter() - start)
     parts.prepare(settings, resume=options.resume)
     tally = _Counts(total, parts.finished(shards))
     resumed = tally.done
     missing = [shard for shard in shards if shard.index not in tally.manifests]
     _check_errors(tally, options)
-    for manifest in _run(missing, parts.path, options):
+    for manifest in _run(missing, parts.home or str(parts.path), options):
         tally.manifests[manifest.index] = manifest
         _check_errors(tally, options)
         if progress is not None:
@@ -137,12 +142,12 @@ def preprocess(
     _check_something_is_left(tally, inputs)
     made_with = {**settings, _PLAN: key, "model": options.model}
     info = StoreInfo.of(model, options.size, made_with)
-    parts.merge(plan, tally.manifests, info)
+    merged = parts.merge(plan, tally.manifests, info)
     parts.remove()
-    return _report(output, total, resumed, perf_counter() - start)
+    return _report(merged, total, resumed, perf_counter() - start)
 
 
-def _run(shards: list[Shard], folder: Path, options: PreprocessOptions) -> Iterator[ShardManifest]:
+def _run(shards: list[Shard], folder: str, options: PreprocessOptions) -> Iterator[ShardManifest]:
     """Make shards on Ray Data; give their manifests as they are finished."""
     if not shards:
         return
@@ -152,19 +157,16 @@ def _run(shards: list[Shard], folder: Path, options: PreprocessOptions) -> Itera
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         rows = [{"shard": _packed(shard)} for shard in shards]
-        make = partial(
-            _make_shard_of_row, folder=str(folder), options=options.model_dump(mode="json")
-        )
+        make = partial(_make_shard_of_row, folder=folder, options=options.model_dump(mode="json"))
         made = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             make, compute=ray.data.TaskPoolStrategy(size=options.num_workers), num_cpus=1
         )
         for row in made.iter_rows():
             if row["error"]:
                 raise DataError(row["error"])
-            manifest = ShardManifest.read(Path(row["manifest"]))
-            if manifest is None:
-                raise DataError(f"{row['manifest']}: vanished", remedy="start again with --resume")
-            yield manifest
+            manifest = ShardManifest.parse(row["manifest"])
+            if manifest is not None:
+                yield manifest
 
 
 def _make_shard_of_row(
@@ -175,10 +177,10 @@ def _make_shard_of_row(
     entries = tuple(entry_from_record(record) for record in values["entries"])
     shard = Shard(values["index"], values["key"], entries)
     try:
-        make_shard(shard, Path(folder), PreprocessOptions(**options))
+        manifest = make_shard_at(shard, folder, PreprocessOptions(**options))
     except SmilRayError as error:
         return {"manifest": "", "error": str(error)}
-    return {"manifest": str(Path(folder) / f"{shard.stem}.json"), "error": ""}
+    return {"manifest": manifest.as_json(), "error": ""}
 
 
 def _packed(shard: Shard) -> bytes:
@@ -209,13 +211,12 @@ def _sentence(reasons: dict[str, int]) -> str:
     return ", ".join(f"{n} x {REASONS.get(slug, slug)}" for slug, n in reasons.items())
 
 
-def _is_result_of(output: Path, key: str) -> bool:
+def _is_result_of(output: str, key: str) -> bool:
     """Return whether the output is complete already, so that there is nothing to resume."""
-    if not output.is_file():
-        return False
     try:
-        return Hdf5Source(output).info.settings.get(_PLAN) == key
-    except DataError:
+        path = local_place(output)
+        return path.is_file() and Hdf5Source(path).info.settings.get(_PLAN) == key
+    except (DataError, NothingThereError):
         return False
 
 

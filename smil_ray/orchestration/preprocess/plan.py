@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +11,11 @@ from pydantic import Field
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import CropConfig, LabelConfig, Settings
+from smil_ray.config.addresses import remote_address, resolved_place
 from smil_ray.data.entries import AnyEntry, entries_of
 from smil_ray.data.hdf5.schema import Drop
 from smil_ray.data.labels.entries import LabelEntry
+from smil_ray.data.replicant.remote import remote_stamps
 from smil_ray.errors import DataError
 from smil_ray.orchestration.preprocess._selection import read_selection
 
@@ -54,7 +56,7 @@ class PreprocessOptions(Settings):
         resume: Go on with what an interrupted run left.
         max_error_fraction: Give up when more than this share of the entries cannot be read.
         address: Ray cluster; see `orchestration.cluster`. On a cluster, inputs and output
-            are in folders that all nodes share.
+            are in folders that all nodes share, or in an object store.
     """
 
     model: str = "builtin"
@@ -131,7 +133,12 @@ def make_plan(inputs: Sequence[Path], options: PreprocessOptions) -> Plan:
         entries, left_out = read_selection(options.only).split(entries)
     size = options.chunk_size
     chunks = [tuple(entries[i : i + size]) for i in range(0, len(entries), size)]
-    return Plan([Shard(i, _key(chunk), chunk) for i, chunk in enumerate(chunks)], left_out)
+    stamps: dict[Path, list[int]] = {}
+    for place in inputs:
+        address = remote_address(place)
+        stamps |= {} if address is None else remote_stamps(address)
+    keyed = ((_key(chunk, stamps), chunk) for chunk in chunks)
+    return Plan([Shard(i, key, chunk) for i, (key, chunk) in enumerate(keyed)], left_out)
 
 
 def find_all_entries(inputs: Sequence[Path], labels: LabelConfig | None = None) -> list[AnyEntry]:
@@ -141,7 +148,7 @@ def find_all_entries(inputs: Sequence[Path], labels: LabelConfig | None = None) 
     the same one, so that they stay unique.
     """
     labels = labels or LabelConfig()
-    folders = [Path(folder).resolve() for folder in inputs]
+    folders = [Path(resolved_place(folder)) for folder in inputs]
     if len(set(folders)) != len(folders):
         raise DataError("preprocess: an input is given twice", found=", ".join(map(str, inputs)))
     if not folders:
@@ -161,14 +168,14 @@ def find_all_entries(inputs: Sequence[Path], labels: LabelConfig | None = None) 
     return sorted(entries, key=lambda entry: (entry.name, str(entry.files[0])))
 
 
-def _key(entries: Sequence[AnyEntry]) -> str:
+def _key(entries: Sequence[AnyEntry], stamps: Mapping[Path, list[int]]) -> str:
     digest = hashlib.sha256()
     for entry in entries:
         parts: list[Any] = [entry.name, entry.group, entry.duplicate_of is not None]
         if isinstance(entry, LabelEntry):
             parts.append(entry.digest)
         for path in entry.files:
-            parts.append(None if path is None else _stamp(path))
+            parts.append(None if path is None else stamps.get(path) or _stamp(path))
         digest.update(json.dumps(parts).encode())
     return digest.hexdigest()
 

@@ -7,7 +7,9 @@ newest one. Ray Train places the workers, connects them and restarts them.
 import json
 import shlex
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import ray.exceptions
@@ -17,6 +19,7 @@ import torch
 import torch.distributed
 
 from smil_ray.config import Config
+from smil_ray.config.addresses import joined
 from smil_ray.errors import ConfigError, SmilRayError
 from smil_ray.orchestration.cluster import (
     chosen_address,
@@ -31,11 +34,18 @@ from smil_ray.orchestration.train.worker import (
     TrainingJob,
     train_in_this_process,
 )
-from smil_ray.tracking.run_dir import RunDir, write_atomic
+from smil_ray.storage.mirror import address_of, pull, push, work_copy
+from smil_ray.storage.store import listing
+from smil_ray.tracking.run_dir import CLUSTER_LOCK_S, RunDir, write_atomic
 from smil_ray.training.reports import EpochReport, FitResult
 from smil_ray.training.world import World
 
 POLL_S = 0.5
+PULL_S = 2.0
+"""Seconds between two looks into an object store at what the workers say."""
+TOLD = ("run.json", "status.json", "metrics.jsonl")
+WORK = "work_train"
+"""Where a worker has its copy of the run's folder in the node's cache."""
 CONTROLLER_FAILURES = 2
 """Ray Train asks for resources that never come for ever, unless it is told how often."""
 ERROR_FILE = "error.json"
@@ -61,6 +71,7 @@ def train_with_ray(
         TrainingFailedError: Workers failed more than `run.max_failures` times.
         SmilRayError: What a worker raised.
     """
+    job = replace(job, lock_wait_s=CLUSTER_LOCK_S)
     is_fixed = chosen_address(address) == "local"
     with start_ray(address):
         resources = worker_resources(job.config)
@@ -83,6 +94,9 @@ def worker_resources(config: Config) -> dict[str, float]:
 def _train_loop(settings: dict[str, Any]) -> dict[str, Any]:
     """Run in every worker of the group; returns the `FitResult` as a dictionary."""
     job: TrainingJob = settings["job"]
+    home: str | None = settings["home"]
+    if home is not None:
+        job = replace(job, run=work_copy(home, WORK))
     if (job.run / ERROR_FILE).exists():
         return {}
     context = ray.train.get_context()
@@ -91,6 +105,8 @@ def _train_loop(settings: dict[str, Any]) -> dict[str, Any]:
     if size > 1 and device.type == "cuda":
         host = torch.distributed.new_group(backend="gloo")
     world = World(context.get_world_rank(), size, device, host)
+    # Processes of one node share its copy of the run's folder, which the first of them changes.
+    world.barrier()
     if world.is_first:
         record_node(RunDir.open(job.run))
     try:
@@ -98,6 +114,7 @@ def _train_loop(settings: dict[str, Any]) -> dict[str, Any]:
     except SmilRayError as error:
         kind, text = type(error).__name__, str(error)
         write_atomic(job.run / ERROR_FILE, json.dumps({"kind": kind, "error": text}))
+        push(job.run, ERROR_FILE)
         if world.size > 1:
             raise  # The other workers wait for this one until the group is ended.
         return {}
@@ -111,19 +128,25 @@ def _report(report: EpochReport) -> None:
 def _trainer(job: TrainingJob, resources: dict[str, float]) -> ray.train.torch.TorchTrainer:
     run = job.config.run
     on_gpu = "GPU" in resources
-    attempts = job.run / "ray"
-    attempts.mkdir(exist_ok=True)
+    home = address_of(job.run)
+    if home is None:
+        attempts = str(job.run / "ray")
+        (job.run / "ray").mkdir(exist_ok=True)
+        number = len(list((job.run / "ray").iterdir()))
+    else:
+        attempts = joined(home, ".ray")
+        number = len({name.partition("/")[0] for name in listing(attempts)})
     return ray.train.torch.TorchTrainer(
         _train_loop,
-        train_loop_config={"job": job},
+        train_loop_config={"job": job, "home": home},
         torch_config=ray.train.torch.TorchConfig(backend="nccl" if on_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
             num_workers=run.num_workers, use_gpu=on_gpu, resources_per_worker=resources
         ),
         run_config=ray.train.RunConfig(
             # Ray resumes by itself what has the same name; this package decides that instead.
-            name=f"attempt_{len(list(attempts.iterdir())) + 1:03d}",
-            storage_path=str(attempts),
+            name=f"attempt_{number + 1:03d}",
+            storage_path=attempts,
             failure_config=ray.train.FailureConfig(
                 max_failures=run.max_failures, controller_failure_limit=CONTROLLER_FAILURES
             ),
@@ -148,7 +171,7 @@ def _fit_in_thread(
             found["error"] = error
 
     thread = threading.Thread(target=target, name="ray-train", daemon=True)
-    shown = ""
+    shown, looked = "", time.monotonic()
     notes = None if announce is None else BuildNotes(announce)
     if notes is not None:
         notes.skip(run)
@@ -156,8 +179,12 @@ def _fit_in_thread(
         thread.start()
         while thread.is_alive():
             thread.join(POLL_S)
-            if stop():
+            if stop() and not (run.path / STOP_FILE).exists():
                 (run.path / STOP_FILE).touch()
+                push(run.path, STOP_FILE)
+            if time.monotonic() - looked >= PULL_S:
+                pull(run.path, *TOLD)
+                looked = time.monotonic()
             if notes is not None:
                 notes.say_new(run)
             opening = run.facts().get("opening") if announce is not None else None
@@ -169,6 +196,8 @@ def _fit_in_thread(
                 display(line)
                 shown = line
     (run.path / STOP_FILE).unlink(missing_ok=True)
+    push(run.path)
+    pull(run.path)
     return found
 
 
@@ -177,6 +206,7 @@ def _result(found: dict[str, Any], job: TrainingJob) -> FitResult:
     if mistake.exists():
         told = json.loads(mistake.read_text(encoding="utf-8"))
         mistake.unlink()
+        push(job.run)
         raise _rebuilt(told["kind"], told["error"])
     error = found.get("error")
     if isinstance(error, (ray.train.TrainingFailedError, ray.exceptions.RayError)):

@@ -22,7 +22,9 @@ from smil_ray.orchestration.train.worker import (
     TrainingJob,
     train_in_this_process,
 )
-from smil_ray.tracking.run_dir import RunDir, write_atomic
+from smil_ray.storage.mirror import push
+from smil_ray.storage.store import StorageError
+from smil_ray.tracking.run_dir import LOCK_S, RunDir, write_atomic
 from smil_ray.training.assemble import open_data
 from smil_ray.training.checkpoint.files import read_meta
 from smil_ray.training.checkpoint.folder import best_entry, last_entry
@@ -67,6 +69,7 @@ class TrainOptions:
             computed to be cached, and what `recorder.record_start` says.
         open_data: Opens the data set in each process.
         facts: Further entries of run.json.
+        lock_wait_s: How long to wait for a former writer of the run folder, seconds.
     """
 
     report: Callable[[EpochReport], None] | None = None
@@ -74,6 +77,7 @@ class TrainOptions:
     announce: Callable[[str], None] | None = None
     open_data: OpenData = open_data
     facts: dict[str, Any] | None = None
+    lock_wait_s: float = LOCK_S
 
 
 def run_training(
@@ -112,8 +116,9 @@ def run_training(
         run, config = _new_run(config, run_dir, options)
     else:
         run, config = _old_run(config, resume)
+    push(run.path)  # Workers work on copies of what is in the store.
     body = None if model is None else SmilModel.open(model)
-    job = TrainingJob(run.path, config, body, options.open_data)
+    job = TrainingJob(run.path, config, body, options.open_data, options.lock_wait_s)
     try:
         with progress_line(options.display) as display:
             if execution == "inline":
@@ -129,6 +134,7 @@ def run_training(
         _end_status(run, state, f"{type(error).__name__}: {error}")
         raise
     run.set_status(result.status, result.reason, epoch=result.epoch, step=result.step)
+    push(run.path)
     return _outcome(run, config, result)
 
 
@@ -220,5 +226,6 @@ def _end_status(run: RunDir, state: str, reason: str) -> None:
     """Say how the run ended, if the disk still takes it; the error itself is raised anyway."""
     try:
         run.set_status(state, reason)
-    except OSError as error:
+        push(run.path)
+    except (OSError, StorageError) as error:
         log.warning("%s cannot be written: %s", run.path / "status.json", error)

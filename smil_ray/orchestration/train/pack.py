@@ -15,9 +15,15 @@ from smil_ray.core.device import find_device
 from smil_ray.data.features.build import BuildHooks
 from smil_ray.errors import ConfigError, SmilRayError
 from smil_ray.orchestration.train.build_notes import write_build_note
-from smil_ray.orchestration.train.recorder import Recorder, check_same_data, record_start
+from smil_ray.orchestration.train.recorder import (
+    Recorder,
+    check_same_data,
+    kept_in_store,
+    record_start,
+)
 from smil_ray.orchestration.train.worker import OpenData, compute_threads, fix_workspaces
-from smil_ray.tracking.run_dir import RunDir
+from smil_ray.storage.mirror import push
+from smil_ray.tracking.run_dir import CLUSTER_LOCK_S, RunDir
 from smil_ray.training.assemble import assemble, assemble_beside, open_data
 from smil_ray.training.batches.features import with_cached_features
 from smil_ray.training.checkpoint.folder import load_newest
@@ -28,6 +34,9 @@ from smil_ray.training.packing.loop import Member, MemberEnd, fit_packed
 from smil_ray.training.parts import Parts
 from smil_ray.training.reports import EpochReport, Hooks
 from smil_ray.training.world import World
+
+SENT_AFTER_S = 10.0
+"""Seconds between two sendings of a run to an object store."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,7 @@ def train_pack(
     with contextlib.ExitStack() as held:
         held.enter_context(compute_threads(config, world))
         for run in runs:
-            held.enter_context(RunDir.open(run.folder).lock())
+            held.enter_context(RunDir.open(run.folder).lock(CLUSTER_LOCK_S))
         began = time.perf_counter()
         pack = _Setup(runs, ended, tolerated, open_data, world)
         members = pack.members()
@@ -171,6 +180,8 @@ class _Setup:
         # Drawing curves would take longer than training a head on them.
         recorder = Recorder(run, config, parts, None, plots=False)
         hooks = recorder.hooks(Hooks(report=packed.report))
+        # What a pack's process loses is trained again in seconds.
+        hooks = kept_in_store(run.path, hooks, pause_s=SENT_AFTER_S)
         return Member(parts, config, packed.folder, hooks, resume)
 
     def _end(self, number: int, end: MemberEnd) -> None:
@@ -178,4 +189,5 @@ class _Setup:
         if result is not None:
             run = RunDir.open(self._runs[number].folder)
             run.set_status(result.status, result.reason, epoch=result.epoch, step=result.step)
+        push(self._runs[number].folder)
         self._ended(number, MemberEnd(result, end.error, self.seconds + end.seconds))

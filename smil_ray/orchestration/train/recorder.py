@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from smil_ray.config import Config
@@ -13,6 +15,7 @@ from smil_ray.orchestration.train._pictures import (
     write_overlays,
     write_plots,
 )
+from smil_ray.storage.mirror import address_of, push
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.training.checkpoint.files import Checkpoint
 from smil_ray.training.checkpoint.inputs import (
@@ -23,9 +26,11 @@ from smil_ray.training.checkpoint.inputs import (
 )
 from smil_ray.training.optim import chosen_precision
 from smil_ray.training.parts import Parts
-from smil_ray.training.reports import Hooks, Predictions, Progress
+from smil_ray.training.reports import EpochReport, Hooks, Predictions, Progress
 
 STATUS_EVERY_S = 2.0
+SENT_EVERY_S = 30.0
+"""Seconds between two sendings of a run to an object store while an epoch lasts."""
 
 
 class Recorder:
@@ -85,6 +90,38 @@ class Recorder:
             write_plots(run, self._config)
             if predictions is not None:
                 write_alignment_plot(predictions, model, self._config.body, run.plots)
+
+
+def kept_in_store(folder: Path, base: Hooks, *, pause_s: float = 0.0) -> Hooks:
+    """Return hooks that also send a run's folder to its place in an object store, if it has one.
+
+    That is done before an epoch is reported, so that what others know of is not lost with this
+    machine, and every `SENT_EVERY_S` seconds.
+
+    Args:
+        folder: The run folder.
+        base: The run's hooks.
+        pause_s: Seconds between two sendings at least, for runs that lose nothing by it.
+    """
+    if address_of(folder) is None:
+        return base
+    sent = time.monotonic()
+
+    def send(after_s: float) -> None:
+        nonlocal sent
+        if time.monotonic() - sent >= after_s:
+            push(folder)
+            sent = time.monotonic()
+
+    def report(state: EpochReport) -> None:
+        send(pause_s)
+        base.report(state)
+
+    def progress(state: Progress) -> None:
+        base.progress(state)
+        send(SENT_EVERY_S)
+
+    return replace(base, report=report, progress=progress)
 
 
 def record_start(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from smil_ray.config import Config
+from smil_ray.config.addresses import remote_address
 from smil_ray.config.reading import flatten
 from smil_ray.errors import SmilRayError
 from smil_ray.tracking.run_dir import RunDir
@@ -83,6 +84,8 @@ def choose_start(
     """
     if fresh:
         return Start(None, "")
+    if remote_address(config.run.output_dir) is not None:
+        return Start(None, "a new run: those in an object store are gone on with by --resume RUN")
     other: tuple[RunDir, str] | None = None
     for run in unfinished_runs(Path(config.run.output_dir), config.run.name or kind):
         different = _difference(run, config)

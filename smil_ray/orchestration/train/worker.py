@@ -15,10 +15,18 @@ import torch
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
+from smil_ray.config.addresses import joined
 from smil_ray.data.features.build import BuildHooks, BuildStoppedError
 from smil_ray.orchestration.train.build_notes import write_build_note
-from smil_ray.orchestration.train.recorder import Recorder, check_same_data, record_start
-from smil_ray.tracking.run_dir import RunDir
+from smil_ray.orchestration.train.recorder import (
+    Recorder,
+    check_same_data,
+    kept_in_store,
+    record_start,
+)
+from smil_ray.storage.mirror import address_of, push
+from smil_ray.storage.store import find
+from smil_ray.tracking.run_dir import LOCK_S, RunDir
 from smil_ray.training.assemble import assemble, open_data
 from smil_ray.training.batches.features import with_cached_features
 from smil_ray.training.checkpoint.files import Checkpoint
@@ -41,16 +49,18 @@ class TrainingJob:
     """What every process of a run is told; it travels to the workers by pickle.
 
     Attributes:
-        run: The run folder, on storage that all of them see.
+        run: The run folder, on storage that all of them see, or with a place in an object store.
         config: The resolved configuration, data path absolute.
         model: The body model; None opens the run folder's, or else `config.body.model`.
         open_data: Opens the data set in each process.
+        lock_wait_s: How long to wait for a former writer of the run folder.
     """
 
     run: Path
     config: Config
     model: SmilModel | None = None
     open_data: OpenData = open_data
+    lock_wait_s: float = LOCK_S
 
 
 def train_in_this_process(
@@ -75,7 +85,7 @@ def train_in_this_process(
     """
     run, config = RunDir.open(job.run), job.config
     fix_workspaces(config, world)
-    with compute_threads(config, world), _sole_writer(run, world):
+    with compute_threads(config, world), _sole_writer(job, world):
         resume = load_newest(run.checkpoints)
         model = job.model or open_body_model(config, run.path)
         data = job.open_data(config, model)
@@ -97,8 +107,11 @@ def train_in_this_process(
             summary = record_start(run, parts, resume)
             if announce is not None:
                 announce(summary)
-            hooks = Recorder(run, config, parts, display).hooks(hooks)
-        return fit(parts, config, folder=run.path, hooks=hooks, resume=resume, world=world)
+            hooks = kept_in_store(run.path, Recorder(run, config, parts, display).hooks(hooks))
+        result = fit(parts, config, folder=run.path, hooks=hooks, resume=resume, world=world)
+        if world.is_first:
+            push(run.path)
+        return result
 
 
 def _ignore(_: EpochReport) -> None:
@@ -142,24 +155,30 @@ def _begun(resume: Checkpoint | None) -> tuple[int, int]:
 
 
 class _StopFile:
-    """Says whether the run folder holds the stop file, looking twice a second."""
+    """Says whether the run folder, or its store, holds the stop file, looking now and then."""
 
     def __init__(self, run: RunDir) -> None:
         self._file = run.path / STOP_FILE
+        self._home = address_of(run.path)
+        self._pause_s = 0.5 if self._home is None else 2.0
         self._looked = 0.0
         self._found = False
 
     def __call__(self) -> bool:
         now = time.monotonic()
-        if not self._found and now - self._looked >= 0.5:
+        if not self._found and now - self._looked >= self._pause_s:
             self._looked = now
-            self._found = self._file.exists()
+            self._found = self._file.exists() or (
+                self._home is not None and find(joined(self._home, STOP_FILE)) is not None
+            )
         return self._found
 
 
 @contextlib.contextmanager
-def _sole_writer(run: RunDir, world: World) -> Iterator[None]:
-    with run.lock() if world.is_first else contextlib.nullcontext():
+def _sole_writer(job: TrainingJob, world: World) -> Iterator[None]:
+    with (
+        RunDir.open(job.run).lock(job.lock_wait_s) if world.is_first else contextlib.nullcontext()
+    ):
         yield
 
 

@@ -16,10 +16,13 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
+from smil_ray.orchestration.cluster import cluster_resources
 from smil_ray.orchestration.tune.driver import SweepDriver
 from smil_ray.orchestration.tune.search.spec import TrialSpec
 from smil_ray.orchestration.tune.trials.pack import drop, packed_jobs
+from smil_ray.orchestration.tune.trials.resources import replanned
 from smil_ray.orchestration.tune.trials.trial import TrialJob, failure_reason
+from smil_ray.storage.mirror import address_of
 
 
 class _DriverOnly:
@@ -71,33 +74,42 @@ class SpecSearcher(_DriverOnly, Searcher):
     def __init__(self, driver: SweepDriver, *, follow: bool) -> None:
         super().__init__()
         self.specs: dict[str, TrialSpec] = {}
+        self._going: set[str] = set()
         self._driver = driver
         self._follow = follow
 
     @_stop_search_on_error(Searcher.FINISHED)
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial's configuration, None to wait, or Tune's word for the end."""
+        driver = self._driver
+        driver.plan = replanned(driver.plan, driver.sweep, cluster_resources())
+        if len(self._going) >= driver.plan.concurrent:
+            return None
         pack = self._driver.next_pack()
         if not pack:
             # A pack that dies is taken apart: there may be more to do until all have ended.
             return Searcher.FINISHED if self._driver.is_finished else None
         self.specs |= {spec.name: spec for spec in pack}
+        self._going.add(trial_id)
         jobs = [self._job(spec) for spec in pack]
         return jobs[0].as_config() if len(jobs) == 1 else packed_jobs(jobs)
 
     def _job(self, spec: TrialSpec) -> TrialJob:
+        folder = self._driver.trial_folder(spec.name)
         return TrialJob(
             name=spec.name,
-            folder=str(self._driver.trial_folder(spec.name)),
+            folder=str(folder),
             metric=self._driver.base.train.select_metric,
             run=self._driver.plan.run,
             follow=self._follow,
+            home=address_of(folder),
         )
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Do nothing: the driver tells its sampler itself."""
+        """Make room for another one; the driver tells its sampler itself."""
+        self._going.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the journal holds all."""

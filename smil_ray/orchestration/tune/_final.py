@@ -9,6 +9,7 @@ from typing import Any
 from smil_ray.config import Config
 from smil_ray.config.reading import config_from_dict, set_key
 from smil_ray.orchestration.tune.driver import SweepDriver
+from smil_ray.orchestration.tune.folder import FINAL_FOLDER, begin_below
 from smil_ray.orchestration.tune.schedulers.halving import level_settings
 from smil_ray.orchestration.tune.trials.trial import TrainingStoppedError, TrainTrial
 from smil_ray.results.ranking.leaderboard import SAMPLE_ERRORS_FILE, Leaderboard
@@ -17,8 +18,6 @@ from smil_ray.results.ranking.sample_errors import SampleErrors
 from smil_ray.tracking.cost import recorded_cost
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync.metrics import read_metrics
-
-FINAL_FOLDER = "final"
 
 EvaluateRun = Callable[[Path], Mapping[str, Any]]
 """Evaluates the best checkpoint of a run folder on held-out samples and returns figures."""
@@ -72,6 +71,7 @@ def train_winner(
         folder = _final_folder(driver, best, config)
         if not (folder / "run.json").is_file():
             facts = {"sweep": driver.run.path.name, "trial": best.name, "role": "final"}
+            begin_below(driver.run, folder.name)
             RunDir.create_at(folder, config, "train", facts=facts)
         tags = {"smil_ray.kind": "final", "smil_ray.trial": best.name}
         driver.tracked.follow(folder, "final", tags)

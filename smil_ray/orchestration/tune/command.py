@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from smil_ray.config import Config
+from smil_ray.config.addresses import absolute_place, remote_address
 from smil_ray.config.reading import read_yaml, sweep_from_dict
 from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError, SmilRayError
@@ -52,7 +53,7 @@ def _parser(description: str | None, config: Path, samples: int) -> argparse.Arg
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--data", type=Path, help="HDF5 file or replicAnt folder; default: embedded data")
+    add("--data", type=Path, help="HDF5 file, also s3:// or gs://; default: embedded data")
     add(
         "--config",
         type=Path,
@@ -93,7 +94,13 @@ def _parser(description: str | None, config: Path, samples: int) -> argparse.Arg
         metavar="local|auto|HOST:PORT",
         help="Ray cluster (default: what RAY_ADDRESS names, else a Ray for this sweep alone)",
     )
-    add("--output", type=Path, default=Path("runs"), help="where the sweep's folder is made")
+    add(
+        "--output",
+        "--storage",
+        type=Path,
+        default=Path("runs"),
+        help="where the sweep's folder is made: a folder that all machines see, or s3:// or gs://",
+    )
     add(
         "--resume",
         type=Path,
@@ -134,6 +141,8 @@ def _tune(arguments: argparse.Namespace) -> int:
         data = arguments.data or base.data.path
         embedded: list[str] = []
         if data is None and not base.data.sources:
+            if remote_address(arguments.output) is not None:
+                raise ConfigError("--data is missing", remedy="name a file in the object store")
             data = embedded_data(arguments.output, arguments.samples, console)
             embedded.append(f"model.backbone.input_size={EMBEDDED_SIZE}")
         parents = settings_of_parent(sweep, base)
@@ -141,7 +150,7 @@ def _tune(arguments: argparse.Namespace) -> int:
         outcome = run_sweep(
             sweep,
             [*embedded, *parents, *arguments.set, *fitting_settings(base, data, console)],
-            data=None if data is None else Path(data),
+            data=data,
             address=arguments.address,
             resume=resume,
             output_dir=arguments.output,
@@ -197,7 +206,7 @@ def fitting_settings(base: Config, data: Path | str | None, console: Console) ->
 
     section = base.data.with_absolute_paths()
     if data is not None:
-        section = base.data.model_copy(update={"path": str(data)})
+        section = base.data.model_copy(update={"path": absolute_place(data)})
     config = with_body_model_of_data(base.model_copy(update={"data": section}))
     overrides = []
     if config.body.model != base.body.model:
@@ -240,16 +249,13 @@ def embedded_data(folder: Path, samples: int, console: Console) -> Path:
 
 def _resumed(arguments: argparse.Namespace) -> Path | None:
     """Return the folder of the sweep to go on with; the newest one if none is named."""
-    if arguments.resume is None or arguments.resume != LATEST:
-        return arguments.resume
-    name = read_yaml(arguments.config).get("name", "sweep")
-    found = sorted(arguments.output.glob(f"{name}-*/{SWEEP_FILE}"))
-    if not found:
-        raise ConfigError(
-            f"--resume: {arguments.output} has no sweep named {name}",
-            remedy="give the sweep's folder, or leave --resume out",
-        )
-    return found[-1].parent
+    from smil_ray.orchestration.tune.folder import local_sweep, newest_sweep
+
+    if arguments.resume is None:
+        return None
+    if arguments.resume != LATEST:
+        return local_sweep(arguments.resume)
+    return newest_sweep(arguments.output, read_yaml(arguments.config).get("name", "sweep"))
 
 
 def _print_outcome(outcome: "SweepOutcome", console: Console) -> None:
@@ -261,7 +267,10 @@ def _print_outcome(outcome: "SweepOutcome", console: Console) -> None:
     table.print(ranking_table(outcome.leaderboard, width=table.width))
     if outcome.final is not None and outcome.final.metrics:
         _print_held_out(outcome.final.metrics, outcome.leaderboard.metric, table)
-    lines = {"sweep folder": str(outcome.folder)}
+    from smil_ray.storage.mirror import address_of
+
+    place = address_of(outcome.folder) or str(outcome.folder)
+    lines = {"sweep folder": place}
     report = outcome.folder / "report.html"
     if report.is_file():
         lines["report"] = str(report)
@@ -271,7 +280,7 @@ def _print_outcome(outcome: "SweepOutcome", console: Console) -> None:
         lines["winner"] = str(outcome.final.folder)
         winner = shlex.quote(str(outcome.final.folder))
         lines["predict"] = f"smil-ray predict {winner} IMAGE... --out predictions"
-    resume = f"--resume {shlex.quote(str(outcome.folder))}"
+    resume = f"--resume {shlex.quote(place)}"
     if outcome.is_over_budget:
         lines["go on"] = f"{resume} with a larger --max-hours or --max-gpu-hours"
     if outcome.leaderboard.interrupted:

@@ -12,6 +12,7 @@ from smil_ray.config.sweep import SweepConfig
 from smil_ray.orchestration.train.build_notes import BuildNotes
 from smil_ray.orchestration.tune._budget import Budget, devices_in_use
 from smil_ray.orchestration.tune._tracking import TrackedRuns
+from smil_ray.orchestration.tune.folder import TRIALS_FOLDER, make_trial_folder
 from smil_ray.orchestration.tune.journal import BUDGET, Journal
 from smil_ray.orchestration.tune.schedulers.early_stopping import restored_scheduler, stop_reason
 from smil_ray.orchestration.tune.schedulers.generations import make_queue
@@ -28,10 +29,12 @@ from smil_ray.orchestration.tune.trials.packing import LOOK_AHEAD, Packer
 from smil_ray.orchestration.tune.trials.resources import TrialPlan
 from smil_ray.results.ranking.leaderboard import SAMPLE_ERRORS_FILE, Leaderboard
 from smil_ray.results.ranking.records import TrialRecord
+from smil_ray.storage.mirror import pull, push
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.training.checkpoint.copy import copy_newest_checkpoint
 
-TRIALS_FOLDER = "trials"
+TOLD = ("run.json", "status.json", "metrics.jsonl")
+PULL_S = 10.0
+"""Seconds between two looks into an object store at what running trials write."""
 
 
 @dataclass
@@ -81,6 +84,7 @@ class SweepDriver:
         look_ahead = 1 if sweep.search == "optuna" else LOOK_AHEAD
         self._packer = Packer(self.next_trial, plan.pack, look_ahead)
         self.tracked = TrackedRuns()
+        self._pulled = 0.0
 
     @property
     def is_finished(self) -> bool:
@@ -124,19 +128,8 @@ class SweepDriver:
             return None
         spec, self._peeked = self._peek(), None
         if spec is not None:
-            self._make_folder(spec)
+            self._build_notes.skip(make_trial_folder(self.run, spec, self.trial_config(spec)))
         return spec
-
-    def _make_folder(self, spec: TrialSpec) -> None:
-        folder = self.trial_folder(spec.name)
-        if not (folder / "status.json").is_file():  # the last file of a folder that is whole
-            facts = {"sweep": self.run.path.name, "trial": spec.name, "digest": spec.digest}
-            config = Config.model_validate(self.trial_config(spec))
-            RunDir.create_at(folder, config, "trial", facts={**facts, "parent": spec.parent})
-        self._build_notes.skip(RunDir(folder))
-        if spec.parent is not None:
-            parent = RunDir(self.trial_folder(spec.parent))
-            copy_newest_checkpoint(parent.checkpoints, RunDir(folder).checkpoints)
 
     def trial_folder(self, name: str) -> Path:
         """Return the run folder of a trial."""
@@ -167,6 +160,7 @@ class SweepDriver:
             parent=spec.parent,
             folder=f"{TRIALS_FOLDER}/{spec.name}",
         )
+        push(self.run.path)
         cancel_drop(folder)
         # A stop that a dead driver had decided on holds.
         reason = self._stopped.pop(spec.name, None)
@@ -175,6 +169,10 @@ class SweepDriver:
 
     def say_notes(self) -> None:
         """Say once which features running trials compute to cache."""
+        if time.monotonic() - self._pulled >= PULL_S:
+            for trial in self.running.values():
+                pull(trial.folder, *TOLD)
+            self._pulled = time.monotonic()
         for trial in self.running.values():
             self._build_notes.say_new(RunDir(trial.folder))
 
@@ -197,6 +195,7 @@ class SweepDriver:
         if rung is None:
             return True
         self.journal.append("rung", trial=name, rung=rung, value=value)
+        push(self.run.path)
         if self.scheduler.record(name, rung, value):
             return True
         trial.stop_reason = stop_reason(self.scheduler, epoch)
@@ -216,6 +215,7 @@ class SweepDriver:
         self.budget.keep()
         trial = self.running.pop(name)
         self.handed.discard(name)
+        pull(trial.folder)
         failure = trial.failure or death
         self._build_notes.say_new(RunDir(trial.folder))
         outcome = read_outcome(trial.folder, self.base.train)
@@ -236,6 +236,8 @@ class SweepDriver:
         close_trial(trial.folder, record)
         self.tracked.end(trial.folder, record)
         self._publish(record)
+        push(trial.folder)
+        push(self.run.path)
         return record
 
     def recover(self) -> None:

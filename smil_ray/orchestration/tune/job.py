@@ -17,10 +17,9 @@ from typing import Any
 
 from ray import tune
 
-from smil_ray.config import Config
-from smil_ray.config.reading import config_from_dict, read_yaml, sweep_from_dict, to_yaml
+from smil_ray.config.addresses import joined, resolved_place
 from smil_ray.config.sweep import SweepConfig
-from smil_ray.errors import ConfigError, SmilRayError
+from smil_ray.errors import SmilRayError
 from smil_ray.orchestration.cluster import cluster_resources, start_ray
 from smil_ray.orchestration.tune._adapters import (
     DriverCallback,
@@ -37,6 +36,7 @@ from smil_ray.orchestration.tune._final import (
 )
 from smil_ray.orchestration.tune.checks import check_sweep
 from smil_ray.orchestration.tune.driver import SweepDriver
+from smil_ray.orchestration.tune.folder import open_folder, push_sweep, storage_of
 from smil_ray.orchestration.tune.search.space import base_config
 from smil_ray.orchestration.tune.trials.pack import run_trials
 from smil_ray.orchestration.tune.trials.packing import pack_size
@@ -45,28 +45,14 @@ from smil_ray.orchestration.tune.trials.training import train_inline, train_on_r
 from smil_ray.orchestration.tune.trials.trial import TrainTrial
 from smil_ray.results.ranking.leaderboard import Leaderboard
 from smil_ray.results.ranking.records import TrialRecord
-from smil_ray.tracking.run_dir import RunDir, write_atomic
+from smil_ray.storage.mirror import address_of
 from smil_ray.tracking.sync.live import RunSync, Syncer
 from smil_ray.tracking.sync.run import Status
 
-SWEEP_FILE = "sweep.yaml"
 SLOTS = 1024.0
 """More trial slots of a local Ray than trials will ever run at once."""
 DRIVER_LOCK_WAIT_S = 5.0
 """A driver that was killed lets go of the sweep's folder at once; one that lives does not."""
-CHANGEABLE = {
-    "trials",
-    "execution",
-    "pack",
-    "max_concurrent_trials",
-    "cpus_per_trial",
-    "gpus_per_trial",
-    "final_epochs",
-    "max_hours",
-    "max_gpu_hours",
-}
-"""Settings that a resumed sweep may change: its trials stay the same ones."""
-
 logger = logging.getLogger(__name__)
 
 
@@ -118,10 +104,10 @@ def run_sweep(
     sweep: SweepConfig,
     overrides: Sequence[str] = (),
     *,
-    data: Path | None = None,
+    data: Path | str | None = None,
     address: str | None = None,
-    resume: Path | None = None,
-    output_dir: Path = Path("runs"),
+    resume: Path | str | None = None,
+    output_dir: Path | str = Path("runs"),
     hooks: SweepHooks | None = None,
 ) -> SweepOutcome:
     """Run every trial of a sweep, rank them and train the winner.
@@ -133,7 +119,8 @@ def run_sweep(
         address: The Ray cluster; see `cluster.start_ray`.
         resume: The folder of an interrupted sweep: its ended trials are kept, its running ones
             go on from their last checkpoint. `sweep` must be the one that it was started with.
-        output_dir: Where a new sweep's folder is made.
+        output_dir: Where a new sweep's folder is made: a folder that all nodes see, or an
+            address in an object store.
         hooks: Training, evaluation and messages, where not the usual ones.
 
     Raises:
@@ -142,7 +129,10 @@ def run_sweep(
         SmilRayError: Another driver runs the sweep, or its folder cannot be written any more.
     """
     hooks = hooks or SweepHooks()
-    section = {} if data is None else {"data": {"path": str(data.resolve())}}
+    section: dict[str, Any] = {} if data is None else {"data": {"path": resolved_place(data)}}
+    home = storage_of(resume, output_dir)
+    if home is not None:
+        section["run"] = {"output_dir": home}
     base = base_config(sweep, overrides, **section)
     check_sweep(sweep, base)
     is_launched = choose_execution(sweep, base) == "ray_train"
@@ -151,7 +141,7 @@ def run_sweep(
         plan = plan_trials(sweep, base, cluster_resources())
         if hooks.train is None:
             plan = replace(plan, pack=pack_size(sweep, base, plan))
-        run = _open_folder(sweep, base, resume, output_dir)
+        run = open_folder(sweep, base, resume, output_dir)
         with run.lock(DRIVER_LOCK_WAIT_S):
             outcome = _run_exclusively(SweepDriver(sweep, base, run, plan, hooks.notify), hooks)
     return outcome
@@ -169,18 +159,10 @@ def _run_exclusively(driver: SweepDriver, hooks: SweepHooks) -> SweepOutcome:
         driver.run.set_status(
             {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}[status]
         )
+        push_sweep(driver.run)
         if parent is not None:
             parent.end(status)
     return outcome
-
-
-def load_sweep(folder: Path) -> SweepConfig:
-    """Return the settings of the sweep in `folder`.
-
-    Raises:
-        ConfigError: There is no sweep.
-    """
-    return sweep_from_dict(read_yaml(folder / SWEEP_FILE), source=str(folder / SWEEP_FILE))
 
 
 def _search(driver: SweepDriver, hooks: SweepHooks) -> SweepOutcome:
@@ -213,18 +195,19 @@ def _run_trials(driver: SweepDriver, train: TrainTrial) -> bool:
     plan = driver.plan
     follow = plan.execution == "ray_train" and train is train_on_ray
     searcher = SpecSearcher(driver, follow=follow)
+    home = address_of(driver.run.path)
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(run_trials, train=train), plan.resources),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=DriverScheduler(driver),
             num_samples=-1,
-            max_concurrent_trials=plan.concurrent,
+            # How many run at once is the searcher's: it looks what the cluster has by then.
             reuse_actors=plan.execution == "inline",
         ),
         run_config=tune.RunConfig(
             name="tune",
-            storage_path=str(driver.run.path / ".ray"),
+            storage_path=str(driver.run.path / ".ray") if home is None else joined(home, ".ray"),
             verbose=0,
             callbacks=[DriverCallback(driver, searcher)],
             stop=DriverStopper(driver),
@@ -242,34 +225,6 @@ def _run_trials(driver: SweepDriver, train: TrainTrial) -> bool:
     if driver.error is not None:
         raise driver.error
     return driver.is_finished
-
-
-def _open_folder(
-    sweep: SweepConfig, base: Config, resume: Path | None, output_dir: Path
-) -> RunDir:
-    """Return the sweep's folder; its sweep.yaml holds all that a resumed sweep needs."""
-    sweep = sweep.model_copy(update={"base": base.model_dump(mode="json")})
-    if resume is None:
-        run = RunDir.create(output_dir, sweep.name, base, "sweep")
-        write_atomic(run.path / SWEEP_FILE, to_yaml(sweep, only_set=True))
-        return run
-    stored = load_sweep(resume)
-    # Settings that did not exist yet when the sweep was started count as left at their defaults.
-    stored_base = config_from_dict(stored.base, source=str(resume / SWEEP_FILE))
-    stored = stored.model_copy(update={"base": stored_base.model_dump(mode="json")})
-    old, new = stored.model_dump(mode="json"), sweep.model_dump(mode="json")
-    fixed = set(new) - CHANGEABLE
-    if sweep.search == "pbt" or sweep.scheduler.levels:
-        fixed.add("trials")  # The later generations follow from the first one.
-    changed = [key for key in new if key in fixed and old.get(key) != new[key]]
-    if changed:
-        raise ConfigError(
-            f"sweep {resume} was started with other settings: {', '.join(changed)}",
-            remedy="resume with the same ones, or start a new sweep",
-        )
-    run = RunDir.open(resume)
-    write_atomic(run.path / SWEEP_FILE, to_yaml(sweep, only_set=True))
-    return run
 
 
 @contextlib.contextmanager

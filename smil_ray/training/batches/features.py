@@ -16,6 +16,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from smil_ray.config import Config, DataConfig
+from smil_ray.config.addresses import joined, remote_address
 from smil_ray.core.device import full_precision
 from smil_ray.data.augment import Augmenter
 from smil_ray.data.features.build import MANIFEST, BuildHooks, build, is_complete
@@ -127,6 +128,12 @@ def ensure_caches(
     return CachedFeatures(MixedCache(segments, train), MixedCache(segments, held_out))
 
 
+def shared_features(config: Config) -> str | None:
+    """Return where nodes leave features for one another: beside runs in an object store."""
+    home = remote_address(config.run.output_dir)
+    return None if home is None else joined(home, "features")
+
+
 def plan_features(parts: Parts, config: Config) -> Plans:
     """Return the keys of the caches that a run would use, by source; "" is the only one.
 
@@ -232,7 +239,8 @@ def _ensure(
     augmenter = None
     if key.augmentation != NO_AUGMENTATION:
         augmenter = Augmenter(config.data.augment, parts.model.skeleton, config.train.seed)
-    build(folder, key, ShardMaker(key, data.samples, encode, augmenter), hooks)
+    make = ShardMaker(key, data.samples, encode, augmenter)
+    build(folder, key, make, hooks, shared_features(config))
     with contextlib.suppress(OSError):  # Somebody else's cache may be read-only.
         os.utime(folder / MANIFEST)
     return FeatureCache(folder, key)

@@ -15,6 +15,7 @@ from smil_ray.models.decoder import ScaleBasis, TargetStatistics
 from smil_ray.models.kinematics import Kinematics
 from smil_ray.models.placement import place
 from smil_ray.models.regressor import Regressor, build_regressor
+from smil_ray.storage.mirror import local_run
 from smil_ray.training.checkpoint.files import (
     CONFIG,
     META,
@@ -104,8 +105,9 @@ def find_checkpoint(path: str | Path) -> Path:
 
     Raises:
         CheckpointError: There is none.
+        StorageError: The folder is in an object store, which does not answer.
     """
-    path = Path(path)
+    path = local_run(path)
     if (path / META).is_file():
         return path
     folder = path / "checkpoints"

@@ -69,6 +69,19 @@ def test_file_that_is_there_is_kept(tmp_path: Path) -> None:
     assert output.read_text(encoding="utf-8") == "precious"
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "wanted"),
+    [("slurm", "x.yaml", ".sh or .sbatch or .slurm"), ("aws", "x.sh", ".yaml or .yml")],
+)
+def test_name_of_another_kind_of_file_is_refused_before_anything_is_written(
+    kind: str, name: str, wanted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / name
+    assert main(["cluster", "init", kind, "--out", str(output), *FLAGS[kind].split()]) == 2
+    assert f"expected a name that ends with {wanted} for {kind}" in capsys.readouterr().err
+    assert not output.exists()
+
+
 def test_flag_of_another_kind_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cluster", "init", "slurm", "--region", "eu-central-1"]) == 2
     assert "--region is no setting of slurm" in capsys.readouterr().err

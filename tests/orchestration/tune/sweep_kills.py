@@ -17,7 +17,8 @@ from torch import Tensor
 
 from smil_ray.config.reading import sweep_from_dict
 from smil_ray.config.sweep import SweepConfig
-from smil_ray.orchestration.tune.job import SweepHooks, load_sweep, run_sweep
+from smil_ray.orchestration.tune.folder import load_sweep
+from smil_ray.orchestration.tune.job import SweepHooks, run_sweep
 from smil_ray.orchestration.tune.journal import Journal
 from smil_ray.results.ranking.leaderboard import Leaderboard
 from smil_ray.results.report.page import write_report

@@ -20,7 +20,8 @@ from smil_ray.errors import SmilRayError
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.tune import driver as tune_driver
 from smil_ray.orchestration.tune import job as tune_job
-from smil_ray.orchestration.tune.job import SLOTS, SweepHooks, SweepOutcome, load_sweep, run_sweep
+from smil_ray.orchestration.tune.folder import load_sweep
+from smil_ray.orchestration.tune.job import SLOTS, SweepHooks, SweepOutcome, run_sweep
 from smil_ray.orchestration.tune.journal import BUDGET, Journal
 from smil_ray.orchestration.tune.trials import trial as tune_trial
 from smil_ray.orchestration.tune.trials.resources import TRIAL_SLOT

@@ -14,7 +14,8 @@ from smil_ray.config import Config
 from smil_ray.config.reading import sweep_from_dict
 from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError
-from smil_ray.orchestration.tune.job import SweepHooks, load_sweep, run_sweep
+from smil_ray.orchestration.tune.folder import load_sweep
+from smil_ray.orchestration.tune.job import SweepHooks, run_sweep
 from smil_ray.orchestration.tune.trials.trial import ReportEpoch
 from smil_ray.results.ranking.leaderboard import Leaderboard
 from smil_ray.tracking.run_dir import RunDir

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
+from smil_ray.config.addresses import joined
 from smil_ray.config.reading import config_from_dict, merge
 from smil_ray.orchestration.cluster import record_node
 from smil_ray.orchestration.tune.trials.trial import (
@@ -24,6 +25,8 @@ from smil_ray.orchestration.tune.trials.trial import (
     run_trial,
     saved_epochs,
 )
+from smil_ray.storage.mirror import push
+from smil_ray.storage.store import find
 from smil_ray.tracking.run_dir import RunDir
 
 if TYPE_CHECKING:
@@ -72,7 +75,7 @@ class _Member:
 
     def __init__(self, job: TrialJob) -> None:
         self._job = job
-        self._folder = Path(job.folder)
+        self._folder = job.open_folder()
         self._seen: dict[str, Any] = {"member": job.name, "epoch": 0.0, "failure": ""}
 
     def has_ended(self) -> bool:
@@ -85,7 +88,7 @@ class _Member:
             return True
         run = RunDir.open(self._folder)
         status = run.status()
-        is_dropped = (self._folder / DROP_FILE).exists()
+        is_dropped = self._is_dropped()
         if not is_dropped and status["state"] not in ("finished", "failed"):
             record_node(run)
             return False
@@ -113,8 +116,14 @@ class _Member:
     def _epoch(self, state: "EpochReport") -> None:
         if self._job.metric in state.metrics:
             self._take(float(state.epoch), state.metrics)
-            if (self._folder / DROP_FILE).exists():
+            if self._is_dropped():
                 raise TrialDroppedError
+
+    def _is_dropped(self) -> bool:
+        home = self._job.home
+        return (self._folder / DROP_FILE).exists() or (
+            home is not None and find(joined(home, DROP_FILE)) is not None
+        )
 
     def _take(self, epoch: float, metrics: Mapping[str, float]) -> None:
         value = float(metrics[self._job.metric])
@@ -130,11 +139,13 @@ class _Member:
 def drop(folder: Path) -> None:
     """Tell the pack that trains the run in `folder` to stop it."""
     (folder / DROP_FILE).touch()
+    push(folder, DROP_FILE)
 
 
 def cancel_drop(folder: Path) -> None:
     """Let the run in `folder` go on after all."""
     (folder / DROP_FILE).unlink(missing_ok=True)
+    push(folder)
 
 
 def packed_jobs(jobs: list[TrialJob]) -> dict[str, Any]:

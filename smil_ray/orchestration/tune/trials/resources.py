@@ -1,7 +1,7 @@
 """What a trial asks of the cluster and how many run at once, so that none waits for ever."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from smil_ray.config import Config
@@ -21,10 +21,11 @@ class TrialPlan:
     Attributes:
         execution: `inline`: in the trial's process; `ray_train`: as a Ray Train run.
         resources: What Tune reserves for a trial.
-        concurrent: How many trials run at once.
+        concurrent: How many trials run at once; see `replanned`.
         run: Settings of `run` that the trials get, to use just what is reserved for them.
         devices: GPUs of a trial, or its CPU cores where it has none.
         pack: How many trials may share a process.
+        need: What a trial uses in all, e.g. `{"CPU": 1.0, "GPU": 1.0}`.
     """
 
     execution: Literal["inline", "ray_train"]
@@ -33,6 +34,7 @@ class TrialPlan:
     run: dict[str, Any]
     devices: float
     pack: int = 1
+    need: dict[str, float] = field(default_factory=dict)
 
 
 def choose_execution(sweep: SweepConfig, base: Config) -> Literal["inline", "ray_train"]:
@@ -77,7 +79,15 @@ def plan_trials(sweep: SweepConfig, base: Config, cluster: dict[str, float]) -> 
             need["CPU"] += LAUNCHER_CPU
     concurrent = _fitting(need, cluster, sweep)
     resources = {name: amount for name, amount in resources.items() if amount > 0}
-    return TrialPlan(execution, resources, concurrent, run, gpus or need["CPU"])
+    return TrialPlan(execution, resources, concurrent, run, gpus or need["CPU"], need=need)
+
+
+def replanned(plan: TrialPlan, sweep: SweepConfig, cluster: dict[str, float]) -> TrialPlan:
+    """Return the plan for a cluster that has more machines now, or fewer: at least one trial."""
+    try:
+        return replace(plan, concurrent=_fitting(plan.need, cluster, sweep))
+    except ConfigError:
+        return replace(plan, concurrent=1)
 
 
 def _gpus_per_trial(sweep: SweepConfig, base: Config, cluster: dict[str, float]) -> float:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from smil_ray.config import Config
 from smil_ray.orchestration.tune.trials.trial import ReportEpoch, TrainingStoppedError
-from smil_ray.tracking.run_dir import RunDir
+from smil_ray.tracking.run_dir import CLUSTER_LOCK_S, RunDir
 from smil_ray.training.checkpoint.folder import last_entry
 from smil_ray.training.reports import EpochReport
 
@@ -40,7 +40,7 @@ def _train(
     outcome = run_training(
         config,
         execution=execution,
-        options=TrainOptions(report=report, display=_show_nothing),
+        options=TrainOptions(report=report, display=_show_nothing, lock_wait_s=CLUSTER_LOCK_S),
         run_dir=run if is_new else None,
         resume=None if is_new else folder,
     )

@@ -13,6 +13,7 @@ from smil_ray.config import Config
 from smil_ray.config.reading import config_from_dict, merge
 from smil_ray.errors import SmilRayError
 from smil_ray.orchestration.cluster import record_node
+from smil_ray.storage.mirror import work_copy
 from smil_ray.tracking.run_dir import RunDir
 from smil_ray.tracking.sync.metrics import MetricRow, read_metrics
 from smil_ray.training.checkpoint.folder import last_entry
@@ -68,11 +69,13 @@ class TrialJob:
 
     Attributes:
         name: The trial's name in the sweep.
-        folder: The trial's run folder with its configuration, absolute, visible from every node.
+        folder: The trial's run folder with its configuration, absolute, visible from every node
+            unless it has a place in an object store.
         metric: The metric that the sweep selects by.
         run: Settings of `run` that fit what is reserved for the trial now.
         follow: Read the epochs from the run folder instead of being called, because the training
             runs in other processes.
+        home: The folder's address in an object store; the process works on a copy of its node's.
     """
 
     name: str
@@ -80,6 +83,15 @@ class TrialJob:
     metric: str
     run: dict[str, Any]
     follow: bool = False
+    home: str | None = None
+
+    def open_folder(self) -> Path:
+        """Return the run folder to work in.
+
+        Raises:
+            StorageError: It is in an object store, which does not answer.
+        """
+        return Path(self.folder) if self.home is None else work_copy(self.home)
 
     def as_config(self) -> dict[str, Any]:
         """Return the job as the configuration of a Tune trial."""
@@ -105,7 +117,7 @@ def run_trial(tune_config: Mapping[str, Any], train: TrainTrial) -> None:
         tune.report({**seen, "failure": ""})
 
     try:
-        folder = Path(job.folder)
+        folder = job.open_folder()
         plain = RunDir.open(folder).load_config().model_dump(mode="json")
         config = config_from_dict(merge(plain, {"run": job.run}), source=job.name)
         if job.follow:

@@ -19,7 +19,8 @@ from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune import driver as tune_driver
 from smil_ray.orchestration.tune._budget import Budget
-from smil_ray.orchestration.tune.job import SweepHooks, load_sweep, run_sweep
+from smil_ray.orchestration.tune.folder import load_sweep
+from smil_ray.orchestration.tune.job import SweepHooks, run_sweep
 from smil_ray.orchestration.tune.journal import BUDGET
 from smil_ray.orchestration.tune.trials.trial import ReportEpoch
 from smil_ray.results.ranking.leaderboard import Leaderboard

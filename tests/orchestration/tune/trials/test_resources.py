@@ -5,15 +5,20 @@ from typing import Any
 import pytest
 
 from smil_ray.config.reading import sweep_from_dict
+from smil_ray.config.sweep import SweepConfig
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.search.space import base_config
-from smil_ray.orchestration.tune.trials.resources import TrialPlan, plan_trials
+from smil_ray.orchestration.tune.trials.resources import TrialPlan, plan_trials, replanned
 
 SPACE = {"model.head.type": {"choice": ["mlp"]}}
 
 
+def make_sweep(**settings: Any) -> SweepConfig:
+    return sweep_from_dict({"space": SPACE, **settings})
+
+
 def plan(cluster: dict[str, float], *overrides: str, **settings: Any) -> TrialPlan:
-    sweep = sweep_from_dict({"space": SPACE, **settings})
+    sweep = make_sweep(**settings)
     return plan_trials(sweep, base_config(sweep, overrides), cluster)
 
 
@@ -47,6 +52,15 @@ def test_launching_trials_without_slots_count_their_own_share() -> None:
 
 def test_several_workers_mean_ray_train() -> None:
     assert plan({"CPU": 4.0, "trial_slot": 9.0}, "run.num_workers=2").execution == "ray_train"
+
+
+def test_plan_follows_machines_that_come_and_go() -> None:
+    sweep, alone = make_sweep(), plan({"CPU": 2.0})
+    assert replanned(alone, sweep, {"CPU": 6.0}).concurrent == 6
+    assert replanned(alone, sweep, {"CPU": 1.0}).concurrent == 1
+    assert replanned(alone, sweep, {}).concurrent == 1
+    limited = make_sweep(max_concurrent_trials=3)
+    assert replanned(alone, limited, {"CPU": 6.0}).concurrent == 3
 
 
 def test_limit_of_concurrent_trials_holds() -> None:

@@ -1,0 +1,1 @@
+"""Files in an object store, and the node's own copies of them."""
