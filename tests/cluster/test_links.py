@@ -75,9 +75,13 @@ def finish(job: subprocess.Popen[bytes], log: Path, seconds: float = 900) -> flo
     return time.monotonic() - began
 
 
-def wait_until(true: Callable[[], bool], log: Path, seconds: float = 300) -> None:
+def wait_until(
+    true: Callable[[], bool], job: subprocess.Popen[bytes], log: Path, seconds: float = 300
+) -> None:
+    """Wait for something that must be while a command runs."""
     ends = time.monotonic() + seconds
     while not true():
+        assert job.poll() is None, log.read_text()[-4000:]
         assert time.monotonic() < ends, log.read_text()[-4000:]
         time.sleep(0.3)
 
@@ -148,7 +152,7 @@ def test_training_of_two_workers_outlives_a_cut_link(
     place = folder(hosts, "cut_training")
     log = place / "log"
     job = hosts.begin(1, log, TRAIN, *training(data, place))
-    wait_until(lambda: epochs_of(place) >= 3, log)
+    wait_until(lambda: epochs_of(place) >= 3, job, log)
     busy = [host for host in HOSTS if "RayTrainWorker" in hosts.on(host, "ps -eo args")]
     assert len(busy) == 2
     hosts.link(busy[-1], up=False)
@@ -171,7 +175,7 @@ def test_sweep_outlives_a_cut_link_and_runs_each_trial_once(hosts: Bench, data: 
         busy = (path.parent for path in files if '"host": "smilhost2"' in path.read_text())
         return any("val/" in (run / "metrics.jsonl").read_text() for run in busy)
 
-    wait_until(trains_on_host_2, log)
+    wait_until(trains_on_host_2, job, log)
     ended = sum(event["event"] == "end" for event in journal(place))
     hosts.link(2, up=False)
     say(f"sweep, cut after {ended} of 6 trials", finish(job, log))
@@ -200,7 +204,7 @@ def test_preprocessing_outlives_a_cut_link(hosts: Bench) -> None:
     log, output = place / "log", place / "cut.h5"
     command = ("preprocess", str(pictures), str(output), *work, "--address", "auto")
     job = hosts.begin(1, log, "-m", "smil_ray", *command)
-    wait_until(lambda: len(list(place.glob("cut.h5.parts/*.json"))) > 5, log)
+    wait_until(lambda: len(list(place.glob("cut.h5.parts/*.json"))) > 5, job, log)
     hosts.link(2, up=False)
     done = len(list(place.glob("cut.h5.parts/*.json"))) - 1
     assert done < 60
@@ -216,7 +220,7 @@ def test_sweep_grows_with_hosts_that_come_after_it_has_started(hosts: Bench, dat
     log = place / "log"
     search = sweep(place, data, trials=12, epochs=12)
     job = hosts.begin(1, log, TUNE, *search, "--address", "auto")
-    wait_until(lambda: bool(journal(place)), log)
+    wait_until(lambda: bool(journal(place)), job, log)
     came = []
     for host in (2, 3):
         hosts.start_ray(host, cpus=1)

@@ -72,9 +72,15 @@ def results(place: Path) -> dict[float, list[dict[str, Any]]]:
     for folder in sorted((sweep / "trials").iterdir()):
         rate = load_config(folder / "config.yaml").optim.learning_rate
         lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        kept = [{k: v for k, v in line.items() if k.startswith("val/")} for line in lines]
+        found_in = [(line["epoch"], line["metrics"]) for line in lines]
+        kept = [
+            {"epoch": epoch, **{k: v for k, v in metrics.items() if k.startswith("val/")}}
+            for epoch, metrics in found_in
+            if any(key.startswith("val/") for key in metrics)
+        ]
         assert rate not in found, "a trial has run twice"
-        found[rate] = [line for line in kept if line]
+        assert kept, f"{folder} was never validated"
+        found[rate] = kept
     return found
 
 

@@ -27,6 +27,7 @@ from smil_ray.orchestration.cluster import (
     record_node,
     start_ray,
 )
+from smil_ray.orchestration.train._interface import ClusterTorchConfig
 from smil_ray.orchestration.train._stopping import stop_requested
 from smil_ray.orchestration.train.build_notes import BuildNotes
 from smil_ray.orchestration.train.worker import (
@@ -139,7 +140,7 @@ def _trainer(job: TrainingJob, resources: dict[str, float]) -> ray.train.torch.T
     return ray.train.torch.TorchTrainer(
         _train_loop,
         train_loop_config={"job": job, "home": home},
-        torch_config=ray.train.torch.TorchConfig(backend="nccl" if on_gpu else "gloo"),
+        torch_config=ClusterTorchConfig(backend="nccl" if on_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
             num_workers=run.num_workers, use_gpu=on_gpu, resources_per_worker=resources
         ),

@@ -7,12 +7,11 @@ import pytest
 from rich.console import Console
 
 from smil_ray.config.reading import read_yaml, sweep_from_dict
+from smil_ray.orchestration.tune._ending import _print_held_out, print_outcome
 from smil_ray.orchestration.tune._final import FinalRun
 from smil_ray.orchestration.tune.checks import check_sweep
 from smil_ray.orchestration.tune.command import (
     _parser,
-    _print_held_out,
-    _print_outcome,
     read_sweep,
     tune_main,
 )
@@ -104,7 +103,7 @@ def test_commands_at_the_end_of_a_search_are_quoted_for_the_shell(
     board = Leaderboard("demo", "val/pa_mpjpe_pct_bl", "min", trials, interrupted=True)
     final = FinalRun(folder / "final", "trial_000", 5.0, {})
     outcome = SweepOutcome(folder, [*trials], trials[0], final, board, is_over_budget=True)
-    _print_outcome(outcome, Console(soft_wrap=True))
+    print_outcome(outcome, Console(soft_wrap=True))
     said = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines() if ":" in line)
     assert shlex.split(said["predict"])[:3] == ["smil-ray", "predict", str(folder / "final")]
     for name in ("go on", "interrupted"):
