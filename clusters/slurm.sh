@@ -54,7 +54,7 @@ nodes=$!
 # The first step of the job is the one that runs Ray.
 trap 'scancel --signal=TERM "$SLURM_JOB_ID.0" || true; wait "$nodes" || true' EXIT
 
-# A sweep plans its trials with the nodes that are there when it starts.
+# How many trials share a process follows from the nodes that are there when a sweep starts.
 python - "$address" "$SLURM_NNODES" <<'PYTHON'
 import sys
 import time

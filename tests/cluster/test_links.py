@@ -129,8 +129,8 @@ def sweep(place: Path, data: Path, *, trials: int, epochs: int) -> list[str]:
 
 
 def journal(place: Path) -> list[dict]:
-    lines = (line for path in place.glob("runs/*/journal.jsonl") for line in path.open())
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    texts = (path.read_text() for path in place.glob("runs/*/journal.jsonl"))
+    return [json.loads(line) for text in texts for line in text.split("\n")[:-1]]
 
 
 def test_two_nodes_train_the_weights_of_two_workers_on_one(

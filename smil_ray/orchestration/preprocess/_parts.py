@@ -87,8 +87,8 @@ class PartsFolder:
                 found[shard.index] = manifest
         return found
 
-    def merge(self, plan: Plan, manifests: dict[int, ShardManifest], info: StoreInfo) -> Path:
-        """Copy all shards into the output, atomically; return where it lies on this machine.
+    def merge(self, plan: Plan, manifests: dict[int, ShardManifest], info: StoreInfo) -> str:
+        """Copy all shards into the output, atomically; return the content hash.
 
         Raises:
             DataError: A shard is damaged, or the output cannot be written.
@@ -100,11 +100,11 @@ class PartsFolder:
         notes = (note for m in ordered for note, number in m.notes.items() for _ in range(number))
         info = replace(info, notes=count(notes))
         self._check_room(sum(manifest.file_bytes for manifest in ordered))
-        merge(self._tables(plan.shards, manifests), size, self.output, info, drops)
-        if self._address is None:
-            return self.output
-        upload(self.output, self._address)
-        return keep_copy(self.output, self._address)
+        found = merge(self._tables(plan.shards, manifests), size, self.output, info, drops)
+        if self._address is not None:
+            upload(self.output, self._address)
+            self.output = keep_copy(self.output, self._address)
+        return found
 
     def remove(self) -> None:
         """Remove the folder, after the output is complete."""

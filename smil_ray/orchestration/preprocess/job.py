@@ -142,9 +142,9 @@ def preprocess(
     _check_something_is_left(tally, inputs)
     made_with = {**settings, _PLAN: key, "model": options.model}
     info = StoreInfo.of(model, options.size, made_with)
-    merged = parts.merge(plan, tally.manifests, info)
+    parts.merge(plan, tally.manifests, info)
     parts.remove()
-    return _report(merged, total, resumed, perf_counter() - start)
+    return _report(parts.output, total, resumed, perf_counter() - start)
 
 
 def _run(shards: list[Shard], folder: str, options: PreprocessOptions) -> Iterator[ShardManifest]:
