@@ -53,7 +53,7 @@ RIM_PACKAGES: dict[str, tuple[str, ...]] = {
     "pxr": ("export/usd",),
     "mlflow": ("tracking/tracker",),
     "ray": ("orchestration/",),
-    "pyarrow": ("storage/store", "results/prediction/output/", "results/refine"),
+    "pyarrow": ("storage/store", "results/prediction/output/", "results/refinement/"),
     "fastapi": ("serve/",),
     "starlette": ("serve/",),
     "uvicorn": ("serve/",),

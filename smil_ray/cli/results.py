@@ -62,13 +62,28 @@ def add_commands(commands: Commands) -> None:
         commands,
         "refine",
         _refine,
-        "Fit what predict found to labelled joints, or to what the head's own heat maps saw.",
+        "Fit what predict found to labelled joints, masks, and what the head's own heat maps saw.",
         "smil-ray refine runs/sweep/final results --keypoints labels.csv --out refined",
     )
     add_run(refine)
     refine.add_argument("results", type=Path, help="a folder that predict wrote")
     refine.add_argument("--out", type=Path, required=True, help="folder for the refined results")
-    add_keypoint_arguments(refine, "fitted to them (default: to the head's own heat maps)")
+    refine.add_argument(
+        "--masks",
+        type=Path,
+        metavar="DIR",
+        help="silhouettes to fit as well: PNG files named as the column name of animals.csv, "
+        "whatever is not black is the animal",
+    )
+    refine.add_argument(
+        "--from-scratch",
+        action="store_true",
+        help="forget what was predicted, but for the square and the camera (default: begin there)",
+    )
+    add_keypoint_arguments(
+        refine,
+        "fitted to them, their other joints to the head's heat maps (default: to those alone)",
+    )
 
 
 def _add_split(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +105,7 @@ def _add_network_and_data(parser: argparse.ArgumentParser) -> None:
 
 
 def _refine(arguments: argparse.Namespace) -> int:
-    from smil_ray.results.refine import refine_results
+    from smil_ray.results.refinement.refine import RefineOptions, refine_results
     from smil_ray.training.checkpoint.loading import load_regressor
 
     loaded = load_regressor(arguments.checkpoint)
@@ -101,7 +116,7 @@ def _refine(arguments: argparse.Namespace) -> int:
             loaded,
             arguments.results,
             arguments.out,
-            keypoints=labels,
+            RefineOptions(labels, arguments.masks, arguments.from_scratch),
             progress=update,
         )
     before, after = report.error_px

@@ -28,12 +28,17 @@ class ParameterPrior:
             variance one.
         betas_mean: Mean shape coefficients.
         betas_spread: Their standard deviations.
+        angle_mean: Mean of the rotation vectors, joint after joint, radians; for fits
+            (`fitting.prior`). None in priors of earlier versions.
+        angle_covariance: Their covariance, drawn towards its diagonal as that of the rows.
     """
 
     pose_mean: Float[Tensor, " d"]
     pose_whitening: Float[Tensor, "d d"]
     betas_mean: Float[Tensor, " n_betas"]
     betas_spread: Float[Tensor, " n_betas"]
+    angle_mean: Float[Tensor, " d_angles"] | None = None
+    angle_covariance: Float[Tensor, "d_angles d_angles"] | None = None
 
     @classmethod
     def fit(
@@ -53,20 +58,23 @@ class ParameterPrior:
         if min(len(joint_rot), len(betas)) < FEWEST_SAMPLES:
             return None
         rows = _first_rows(rotations.axis_angle_to_matrix(joint_rot))
-        covariance = torch.cov(rows.T)
-        share = rows.shape[1] / (rows.shape[1] + len(rows))
-        covariance = (1.0 - share) * covariance + share * torch.diag(covariance.diagonal())
-        covariance += LEAST_SPREAD**2 * torch.eye(len(covariance), dtype=torch.float64)
+        covariance = _covariance(rows)
         return cls(
             pose_mean=rows.mean(dim=0).float(),
             pose_whitening=torch.linalg.cholesky(torch.linalg.inv(covariance)).float(),
             betas_mean=betas.mean(dim=0).float(),
             betas_spread=(betas.std(dim=0) + LEAST_SPREAD).float(),
+            angle_mean=joint_rot.flatten(1).mean(dim=0).float(),
+            angle_covariance=_covariance(joint_rot.flatten(1)).float(),
         )
 
     def to(self, device: torch.device | str) -> "ParameterPrior":
         """Return the prior with its tensors on `device`."""
-        return ParameterPrior(**{name: value.to(device) for name, value in vars(self).items()})
+        return ParameterPrior(**{name: value.to(device) for name, value in self.tensors().items()})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what the prior consists of, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     def pose_distance(self, joint_rot: Float[Tensor, "batch n_pose width"]) -> Tensor:
         """Return each pose's squared Mahalanobis distance per dimension: about 1 on average.
@@ -80,6 +88,13 @@ class ParameterPrior:
     def shape_distance(self, betas: Float[Tensor, "batch n_betas"]) -> Tensor:
         """Return the mean square of each shape's coefficients in standard deviations."""
         return ((betas - self.betas_mean) / self.betas_spread).square().mean(dim=1)
+
+
+def _covariance(rows: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
+    covariance = torch.cov(rows.T)
+    share = rows.shape[1] / (rows.shape[1] + len(rows))
+    covariance = (1.0 - share) * covariance + share * torch.diag(covariance.diagonal())
+    return covariance + LEAST_SPREAD**2 * torch.eye(len(covariance), dtype=rows.dtype)
 
 
 def _first_rows(matrices: Float[Tensor, "n n_pose 3 3"]) -> Float[Tensor, "n d"]:

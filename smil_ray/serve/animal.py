@@ -10,8 +10,8 @@ from smil_ray.core import rotations
 from smil_ray.core.frames import change_frame
 from smil_ray.core.params import SmilParams
 from smil_ray.data.synthetic.poses.sides import standing_axes
-from smil_ray.fitting.fit import refine
-from smil_ray.fitting.terms import Target
+from smil_ray.fitting.fit import Body, refine
+from smil_ray.fitting.state import Target
 from smil_ray.results.motion.angles import body_coordinates, find_legs, joint_angles
 from smil_ray.results.prediction.cameras import KnownCamera, unknown_camera
 from smil_ray.results.prediction.predictor import Answer, Predictor, Question
@@ -53,7 +53,7 @@ def _fitted(predictor: Predictor, answer: Answer, picture: Picture, told_px: Tol
         torch.from_numpy(whole.intrinsics_of_px(answer.camera_px)[None]).float(),
     )
     start = answer.params.map(lambda value: value.cpu())
-    params = refine(start, target, predictor.model, body=predictor.body).params
+    params = refine(start, target, Body(predictor.model, predictor.body)).params
     with torch.no_grad():
         return replace(answer, params=params, posed=predictor.posed(params))
 

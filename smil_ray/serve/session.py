@@ -18,7 +18,7 @@ from smil_ray.results.prediction.predict import predict_images
 from smil_ray.results.prediction.predictor import Answer, Predictor
 from smil_ray.results.prediction.video import FrameRange, VideoInfo, read_frames
 from smil_ray.results.prediction.views import Picture, open_picture
-from smil_ray.results.refine import refine_results
+from smil_ray.results.refinement.refine import RefineOptions, refine_results
 from smil_ray.serve.animal import Told, find_animal
 from smil_ray.serve.uploads import MAX_FILES, MAX_TOTAL_BYTES, RefusedError, check_file
 from smil_ray.training.checkpoint.loading import LoadedRegressor
@@ -217,7 +217,7 @@ class Session:
             options=PredictOptions(),
         )
         if keypoints is not None:
-            refine_results(self.loaded, out, out / "refined", keypoints=keypoints)
+            refine_results(self.loaded, out, out / "refined", RefineOptions(keypoints))
         shutil.rmtree(out / "parts")
 
     def _bytes(self) -> int:

@@ -63,7 +63,7 @@ def keep_prior(run: Path, prior: ParameterPrior) -> Path:
     Raises:
         CheckpointError: It cannot be written.
     """
-    tensors = {name: value.detach().cpu().contiguous() for name, value in vars(prior).items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in prior.tensors().items()}
     digest = hashlib.sha256(save(tensors)).hexdigest()
     name = f"prior-{digest[:_DIGITS]}.safetensors"
     return _keep(run, name, lambda path: save_file(tensors, path))

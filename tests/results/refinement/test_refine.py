@@ -1,27 +1,41 @@
 """Results of predict refined: to labels, to heat maps, with a table of what became of each."""
 
 import csv
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from smil_ray.data.replicant.coordinates import project
 from smil_ray.errors import ConfigError, DataError
 from smil_ray.results.keypoints import read_keypoints
 from smil_ray.results.prediction.cameras import KnownCamera
 from smil_ray.results.prediction.options import PredictOptions
 from smil_ray.results.prediction.predict import predict_images
-from smil_ray.results.refine import refine_results
+from smil_ray.results.prediction.rows import PARAMETERS, params_of
+from smil_ray.results.refinement import priors
+from smil_ray.results.refinement.refine import RefineOptions, refine_results
 from smil_ray.training.checkpoint.loading import LoadedRegressor, load_regressor
 from tests.results.prediction.known_animal import (
     CAMERA_PX,
+    HEIGHT,
+    WIDTH,
     KnowingNetwork,
     animal,
     card,
     joints_px,
 )
-from tests.results.prediction.prediction_files import record, table, write
+from tests.results.prediction.prediction_files import record, table, write, write_video
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_poses() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(priors, "POSES", 100)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +80,14 @@ def test_labels_of_one_picture_move_that_one_only(made: tuple, tmp_path: Path) -
         writer.writerow(["file", "joint", "x", "y"])
         writer.writerows(["b.png", names[j], *dots[j]] for j in range(0, 55, 3))
     keypoints = read_keypoints(labels, loaded.model.skeleton)
-    report = refine_results(loaded, results, tmp_path / "out", keypoints=keypoints)
+    report = refine_results(loaded, results, tmp_path / "out", RefineOptions(keypoints))
     assert (report.n_fitted, report.n_accepted) == (1, 1)
     a, b = (record(tmp_path / "out", name)["joints_2d_px"] for name in "ab")
     np.testing.assert_array_equal(a, record(results, "a")["joints_2d_px"])
     assert np.linalg.norm(b - dots, axis=1).mean() < 2.0
+    row = table(tmp_path / "out", "refinement.csv")[1]
+    assert float(row["keypoint_2d_after"]) < float(row["keypoint_2d_before"])
+    assert {"pose_prior_before", "joint_limits_after", "silhouette_after"} <= set(row)
 
 
 def test_mistakes_are_one_sentence(made: tuple, tmp_path: Path) -> None:
@@ -95,3 +112,55 @@ def test_heads_without_heat_maps_need_labels(
     predict_images(loaded, [path], tmp_path / "out", options=options)
     with pytest.raises(DataError, match=r"expected a head with heat maps.*--keypoints FILE"):
         refine_results(loaded, tmp_path / "out", tmp_path / "refined")
+
+
+def test_masks_are_found_by_name_and_must_fit_their_pictures(made: tuple, tmp_path: Path) -> None:
+    loaded, results, _ = made
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    options = RefineOptions(masks=masks)
+    with pytest.raises(DataError, match=r"masks: no masks; expected PNG files named as"):
+        refine_results(loaded, results, tmp_path / "out", options)
+    write(masks / "a.png", outline(loaded))
+    refine_results(loaded, results, tmp_path / "out", options)
+    rows = table(tmp_path / "out", "refinement.csv")
+    assert float(rows[0]["silhouette_before"]) > 0.0
+    assert float(rows[1]["silhouette_before"]) == 0.0
+    write(masks / "b_ID.png", np.zeros((20, 20, 3), np.uint8))
+    with pytest.raises(DataError, match=r"size of the mask; expected 320 x 240 px.*20 x 20"):
+        refine_results(loaded, results, tmp_path / "out", options)
+
+
+def outline(loaded: LoadedRegressor) -> np.ndarray:
+    """The animal in white."""
+    params = animal(loaded.model)
+    vertices = loaded.model.pose(params).skin()[0].numpy().astype(np.float64)
+    xy = project(vertices, np.eye(3), np.zeros(3), CAMERA_PX)[0]
+    mask = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    for face in loaded.model.faces.numpy():
+        cv2.fillConvexPoly(mask, xy[face].round().astype(np.int32), (255, 255, 255))
+    return mask
+
+
+def test_from_scratch_finds_the_animal_without_its_prediction(made: tuple, tmp_path: Path) -> None:
+    loaded, results, dots = made
+    report = refine_results(loaded, results, tmp_path / "out", RefineOptions(from_scratch=True))
+    assert (report.n_fitted, report.n_accepted) == (2, 2)
+    found = record(tmp_path / "out", "a")
+    assert np.linalg.norm(found["joints_2d_px"] - dots, axis=1).mean() < 3.0
+    rows = {name: found[name][None] for name in (*PARAMETERS, "frame") if name in found}
+    again = loaded.model.pose(params_of(rows))
+    np.testing.assert_allclose(again.joints[0].numpy(), found["joints_3d"], atol=1e-4)
+
+
+def test_frames_of_a_video_get_one_shape(made: tuple, tmp_path: Path) -> None:
+    loaded = made[0]
+    film = write_video(tmp_path / "film.avi", [card(made[2]).rgb] * 5)
+    camera = KnownCamera.from_pixels(CAMERA_PX.tolist())
+    options = PredictOptions(overlays=False)
+    predict_images(loaded, [film], tmp_path / "p", camera=camera, boxes="none", options=options)
+    report = refine_results(loaded, tmp_path / "p", tmp_path / "out")
+    assert report.n_accepted == 5
+    with np.load(tmp_path / "out" / "parameters.npz") as arrays:
+        assert np.abs(np.diff(arrays["betas"], axis=0)).max() < 1e-6
+        assert arrays["frame"].tolist() == [0, 1, 2, 3, 4]
