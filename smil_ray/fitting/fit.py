@@ -16,8 +16,8 @@ from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import BodyConfig
 from smil_ray.core.frames import change_frame
 from smil_ray.core.params import SmilParams
-from smil_ray.fitting.stages import RATES, REFINE, Stage
 from smil_ray.fitting.prior import PosePrior
+from smil_ray.fitting.stages import RATES, REFINE, Stage
 from smil_ray.fitting.state import State, Target
 from smil_ray.fitting.terms import BONE_OFFSET, BONE_SCALE, TERMS
 from smil_ray.render.camera import intrinsics_from_fov

@@ -48,7 +48,7 @@ WEIGHTS: dict[str, float] = {
     "keypoint_2d": 1.0,
     "silhouette": 0.02,
     "pose_change": 0.2,
-    "pose_prior": 0.05,
+    "pose_prior": 0.15,
     "joint_limits": 1.0,
     "shape_prior": 0.006,
     "smoothness": 1.0,

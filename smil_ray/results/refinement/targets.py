@@ -97,7 +97,7 @@ def target_of(rows: Rows, labels: Labels | None, masks: Masks | None) -> Target:
         if seen is None:
             scale = None
         else:
-            some = labelled.any(axis=1)[:, None]
+            some = np.any(labelled, axis=1, keepdims=True)
             pixels = np.where((some & ~labelled)[..., None], seen, pixels)
             assert scale is not None
             scale = np.where(labelled, 0.0, scale)

@@ -1,6 +1,6 @@
 """What fitting to joints and masks adds to a prediction, and what it finds without one.
 
-Command:   python benchmarks/refinement.py FOLDER [--samples N] [--only ROW ...]
+Command:   python benchmarks/fitting/refinement.py FOLDER [--samples N] [--only ROW ...]
 Takes:     about 10 minutes on one idle core with 200 samples
 Expected:  with true 2D joints PA-MPJPE falls for at least 95 % of the samples and rises for none
            by more than 1 %; from scratch at least 80 % come below 5 % of body length; with the
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from geometry import write_section
 from learning import some_joints
 
@@ -252,7 +252,7 @@ def row(
 def section(lines: list[str], samples: int) -> str:
     """Return the section of RESULTS.md."""
     text = (
-        f"`python benchmarks/refinement.py FOLDER`, one thread, load average "
+        f"`python benchmarks/fitting/refinement.py FOLDER`, one thread, load average "
         f"{os.getloadavg()[0]:.1f} at the end. {samples} held-out samples of the learning "
         "benchmark's built-in\ninsect (crops of 128 px); *better* and *worst rise* are PA-MPJPE "
         "against the network's own, sample by sample. Fits that begin with the\nprediction have "
