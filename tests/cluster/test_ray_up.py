@@ -17,7 +17,14 @@ from smil_ray.config.reading import load_config
 from smil_ray.tracking.run_dir import RunDir
 from tests.cluster.bench import ROOT, Bench
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.timeout(3600),
+    # What MLflow asks of SQLAlchemy when the test looks at its database.
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
 
 SYNTH = ("--samples", "120", "--image-size", "64", "--seed", "3")
 PREPROCESS = ("--image-size", "64", "--chunk-size", "20")
