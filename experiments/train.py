@@ -98,26 +98,30 @@ def _train(arguments: argparse.Namespace) -> int:
     else:
         run = RunDir.open(start.resume)
     sys.stdout.write(f"run folder: {address_of(run.path) or run.path}\n")
-    with track_run(run.path, config.tracking), recorded_cost(run, config):
-        outcome = run_training(
-            config,
-            address=arguments.address,
-            execution=arguments.execution,
-            resume=start.resume,
-            run_dir=run if start.resume is None else None,
-            options=TrainOptions(announce=_say),
-        )
-    _print_outcome(outcome.status, outcome.reason, outcome.metrics)
+    with track_run(run.path, config.tracking) as tracked:
+        with recorded_cost(run, config):
+            outcome = run_training(
+                config,
+                address=arguments.address,
+                execution=arguments.execution,
+                resume=start.resume,
+                run_dir=run if start.resume is None else None,
+                options=TrainOptions(announce=_say),
+            )
+        _print_outcome(outcome.status, outcome.reason, outcome.metrics)
+        if outcome.status != "stopped":
+            # Tracked until then, so that the network goes to MLflow with its intervals.
+            _calibrate(run.path)
     if outcome.status == "stopped":
         place = address_of(run.path) or str(run.path)
         resume = shlex.join(["python", "experiments/train.py", "--resume", place])
         sys.stdout.write(f"go on with: {resume}\n")
         return INTERRUPTED
-    _calibrate(run.path)
     push(run.path)
     place = address_of(run.path) or str(run.path)
     sys.stdout.write(f"evaluate it: {shlex.join(['smil-ray', 'evaluate', place])}\n")
-    sys.stdout.write("compare:     mlflow ui\n")
+    if tracked is not None:
+        sys.stdout.write(f"compare:     {tracked.tracker.ui_command()}\n")
     return 0
 
 

@@ -51,7 +51,7 @@ RIM_PACKAGES: dict[str, tuple[str, ...]] = {
     "timm": ("models/",),
     "pygltflib": ("export/glb", "export/_glb_buffer"),
     "pxr": ("export/usd",),
-    "mlflow": ("tracking/tracker",),
+    "mlflow": ("tracking/tracker", "tracking/models/", "serve/pyfunc"),
     "ray": ("orchestration/",),
     "pyarrow": ("storage/store", "results/prediction/output/", "results/refinement/"),
     "fastapi": ("serve/",),

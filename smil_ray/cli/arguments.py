@@ -36,13 +36,19 @@ def add_command(
     return parser
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
-    """Add `checkpoint`, the trained network that a command works with."""
+def add_run(parser: argparse.ArgumentParser, *, registered: bool = False) -> None:
+    """Add `checkpoint`, the trained network that a command works with.
+
+    Args:
+        parser: Of the command.
+        registered: Whether it also takes the address of one that MLflow has, for `network_folder`.
+    """
+    text = "a run folder (its best checkpoint is used) or a checkpoint folder"
     parser.add_argument(
         "checkpoint",
         type=Path,
         metavar="RUN",
-        help="a run folder (its best checkpoint is used) or a checkpoint folder",
+        help=f"{text}, or models:/NAME@ALIAS of a registered one" if registered else text,
     )
 
 

@@ -36,7 +36,7 @@ def add_commands(commands: Commands) -> None:
         "The same command goes on after an interruption: what is in --out is not done again.",
         "smil-ray predict runs/sweep/final photo.jpg folder/ 'films/*.mp4' --out results",
     )
-    add_run(predict)
+    add_run(predict, registered=True)
     predict.add_argument(
         "inputs", type=Path, nargs="+", help="pictures, videos, folders, or patterns in quotes"
     )
@@ -156,7 +156,7 @@ def _add_serve(commands: Commands) -> None:
         "joints that are wrong, and download labels and results.",
         "smil-ray serve runs/sweep/final",
     )
-    add_run(job)
+    add_run(job, registered=True)
     job.add_argument(
         "--host",
         default="127.0.0.1",
@@ -175,13 +175,14 @@ def _predict(arguments: argparse.Namespace) -> int:
     from smil_ray.results.prediction.options import PredictOptions
     from smil_ray.results.prediction.predict import predict_images
     from smil_ray.results.prediction.video import FrameRange
+    from smil_ray.tracking.models.local import network_folder
     from smil_ray.training.checkpoint.loading import load_regressor
 
     box = arguments.box
     boxes = read_boxes(Path(box)) if box not in (None, "auto", "none") else box
     camera = _camera(arguments)
     images = find_images(arguments.inputs, recursive=arguments.recursive)
-    loaded = load_regressor(arguments.checkpoint, device=arguments.device)
+    loaded = load_regressor(network_folder(arguments.checkpoint), device=arguments.device)
     keypoints = keypoints_of(arguments, loaded.model.skeleton)
     console = Console()
     options = PredictOptions(
@@ -263,6 +264,7 @@ def _export(arguments: argparse.Namespace) -> int:
 def _serve(arguments: argparse.Namespace) -> int:
     from smil_ray.errors import ConfigError
     from smil_ray.results.prediction.cameras import KnownCamera
+    from smil_ray.tracking.models.local import is_address, network_folder
     from smil_ray.training.checkpoint.loading import load_regressor
 
     try:
@@ -275,13 +277,14 @@ def _serve(arguments: argparse.Namespace) -> int:
         ) from error
     fov_deg = arguments.fov_deg
     camera = None if fov_deg is None else KnownCamera.from_fov(fov_deg)
-    loaded = load_regressor(arguments.checkpoint, device=arguments.device)
+    loaded = load_regressor(network_folder(arguments.checkpoint), device=arguments.device)
     console = Console()
     serve(
         loaded,
         host=arguments.host,
         port=arguments.port,
         camera=camera,
+        name=str(arguments.checkpoint) if is_address(arguments.checkpoint) else None,
         say=lambda text: console.print(text, markup=False, soft_wrap=True),
     )
     return 0

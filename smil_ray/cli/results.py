@@ -24,7 +24,7 @@ def add_commands(commands: Commands) -> None:
         "PCK, MPJPE and PA-MPJPE on held-out samples, beside two baselines.",
         "smil-ray evaluate runs/sweep/final --data demo.h5 --json metrics.json",
     )
-    _add_network_and_data(evaluate)
+    _add_network_and_data(evaluate, registered=True)
     _add_split(evaluate)
     evaluate.add_argument("--batch-size", type=count, default=16)
     evaluate.add_argument("--json", type=Path, help="write every figure to this file")
@@ -65,7 +65,7 @@ def add_commands(commands: Commands) -> None:
         "Fit what predict found to labelled joints, masks, and what the head's own heat maps saw.",
         "smil-ray refine runs/sweep/final results --keypoints labels.csv --out refined",
     )
-    add_run(refine)
+    add_run(refine, registered=True)
     refine.add_argument("results", type=Path, help="a folder that predict wrote")
     refine.add_argument("--out", type=Path, required=True, help="folder for the refined results")
     refine.add_argument(
@@ -92,9 +92,9 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_network_and_data(parser: argparse.ArgumentParser) -> None:
+def _add_network_and_data(parser: argparse.ArgumentParser, *, registered: bool = False) -> None:
     """Add the arguments that `_opened` reads."""
-    add_run(parser)
+    add_run(parser, registered=registered)
     parser.add_argument("--data", type=Path, help="HDF5 file or folder (default: as in training)")
     parser.add_argument(
         "--source",
@@ -106,9 +106,10 @@ def _add_network_and_data(parser: argparse.ArgumentParser) -> None:
 
 def _refine(arguments: argparse.Namespace) -> int:
     from smil_ray.results.refinement.refine import RefineOptions, refine_results
+    from smil_ray.tracking.models.local import network_folder
     from smil_ray.training.checkpoint.loading import load_regressor
 
-    loaded = load_regressor(arguments.checkpoint)
+    loaded = load_regressor(network_folder(arguments.checkpoint))
     labels = keypoints_of(arguments, loaded.model.skeleton)
     console = Console()
     with progress_bar("refining", console) as update:
@@ -159,7 +160,9 @@ def _opened(arguments: argparse.Namespace) -> "tuple[LoadedRegressor, SmilDatase
 def _evaluate(arguments: argparse.Namespace) -> int:
     from smil_ray.results.evaluate import evaluate, print_evaluation
     from smil_ray.results.prediction_sheet import write_prediction_sheet
+    from smil_ray.tracking.models.local import network_folder
 
+    arguments.checkpoint = network_folder(arguments.checkpoint)
     loaded, dataset = _opened(arguments)
     evaluation = evaluate(loaded, dataset, split=arguments.split, batch_size=arguments.batch_size)
     console = Console()

@@ -1,7 +1,8 @@
-"""Commands on runs that are there: rerun repeats one, sync sends them to MLflow."""
+"""Commands on runs that are there: rerun repeats one, sync and register send them to MLflow."""
 
 import argparse
 import json
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -43,6 +44,43 @@ def add_commands(commands: Commands) -> None:
         "folders", type=Path, nargs="+", metavar="RUN", help="run, sweep, or folder of them"
     )
     sync.add_argument("--uri", help="MLflow (default: where the run says, or MLFLOW_TRACKING_URI)")
+    _add_register(commands)
+
+
+def _add_register(commands: Commands) -> None:
+    job = add_command(
+        commands,
+        "register",
+        _register,
+        "Give a run's network a name in MLflow, by which predict, serve and colleagues find it.",
+        "smil-ray register runs/sweep/final --name ants --alias champion",
+    )
+    job.add_argument("checkpoint", type=Path, metavar="RUN", help="a run folder")
+    job.add_argument("--name", help="(default: the sweep's or run's name without its date)")
+    job.add_argument("--alias", help="e.g. champion; it moves here from the version that has it")
+    job.add_argument("--uri", help="MLflow (default: where the run says, or MLFLOW_TRACKING_URI)")
+
+
+def _register(arguments: argparse.Namespace) -> int:
+    from smil_ray.config import TrackingConfig
+    from smil_ray.tracking.models.registry import register_run
+    from smil_ray.tracking.tracker import resolve_uri
+
+    made = register_run(
+        arguments.checkpoint, name=arguments.name, alias=arguments.alias, uri=arguments.uri
+    )
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    if made.moved_from is not None:
+        console.print(f"{made.alias} was version {made.moved_from} until now")
+    again = " (registered before)" if made.was_there else ""
+    console.print(f"version {made.version} of {made.name}{again} at {made.uri}: {made.address}")
+    known = resolve_uri(TrackingConfig())
+    where = "" if made.uri == known else f"MLFLOW_TRACKING_URI={shlex.quote(made.uri)} "
+    command = shlex.join(["smil-ray", "predict", made.address, "photo.jpg", "--out", "results"])
+    console.print(f"predict: {where}{command}")
+    command = shlex.join(["mlflow", "models", "serve", "-m", made.address])
+    console.print(f"serve:   {where}{command} --env-manager local --port 5001")
+    return 0
 
 
 def _rerun(arguments: argparse.Namespace) -> int:

@@ -26,11 +26,15 @@ class RunConfig(Settings):
 
 
 class TrackingConfig(Settings):
-    """MLflow: `uri` null means MLFLOW_TRACKING_URI, or sqlite `mlflow.db` in this folder."""
+    """MLflow: `uri` null means MLFLOW_TRACKING_URI, or sqlite `mlflow.db` in this folder.
+
+    `log_model`: at the end of a run that is no trial, its network is logged as a model.
+    """
 
     enabled: bool = True
     uri: str | None = None
     experiment: str = "smil_ray"
+    log_model: bool = True
 
 
 class Config(Settings):

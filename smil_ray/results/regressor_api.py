@@ -37,6 +37,7 @@ from smil_ray.render.shading import render_rgb
 from smil_ray.results.prediction.arrays import Boxes, questions_of
 from smil_ray.results.prediction.predictor import Predictor
 from smil_ray.results.target_dicts import batch_from_dict
+from smil_ray.tracking.models.local import network_folder
 from smil_ray.training.checkpoint.loading import load_regressor
 
 UNTRAINED = TargetStatistics(fov_deg=30.0, log_extent=0.5)
@@ -93,17 +94,19 @@ class SMILImageRegressor:
     def from_checkpoint(
         cls, path: str | Path, device: str | torch.device = "cpu"
     ) -> "SMILImageRegressor":
-        """Return the trained network of a run or checkpoint folder.
+        """Return the trained network of a run or checkpoint folder, or of MLflow.
 
         Args:
-            path: Run or checkpoint folder.
+            path: Run or checkpoint folder, or `models:/NAME@ALIAS`; see
+                `tracking.models.local.network_folder`.
             device: See the class.
 
         Raises:
             CheckpointError: The folder holds no readable checkpoint.
-            ConfigError: There is no such device.
+            ConfigError: There is no such device, or the address is of no form that is known.
+            TrackingError: MLflow is away, or has no such network.
         """
-        loaded = load_regressor(path, device=device)
+        loaded = load_regressor(network_folder(path), device=device)
         self = cls.__new__(cls)
         self._assemble(loaded.regressor, loaded.model, loaded.config, loaded.crop, None)
         self.batch_size = 1

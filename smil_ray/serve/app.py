@@ -136,7 +136,7 @@ def _network(session: Session) -> dict[str, Any]:
         else ("This network was not trained with places of joints (model.head.prompt_share)")
     )
     return {
-        "name": session.loaded.path.absolute().parents[1].name,
+        "name": session.name,
         "joint_names": model.skeleton.joint_names,
         "parents": model.skeleton.parents,
         "faces": model.faces.cpu().numpy().astype(np.int64).ravel().tolist(),

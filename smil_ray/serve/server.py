@@ -19,6 +19,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     camera: KnownCamera | None = None,
+    name: str | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve the page until interrupted; files that were sent are deleted then.
@@ -28,13 +29,14 @@ def serve(
         host: Address to listen at; requests to any but this machine's own need a random token.
         port: Port.
         camera: Of all pictures, where it is known.
+        name: What the network is called; default: its run folder's name.
         say: Gets the page's address.
 
     Raises:
         ConfigError: The network needs to know the camera, and it is not given.
     """
     token = None if host in LOCAL else secrets.token_urlsafe(24)
-    with Session(loaded, camera) as session:
+    with Session(loaded, camera, name) as session:
         shown = f"[{host}]" if ":" in host else host
         query = "" if token is None else f"?token={token}"
         say(f"http://{shown}:{port}/{query}  (Ctrl-C ends it)")

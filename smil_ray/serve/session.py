@@ -54,13 +54,17 @@ class Session:
     Args:
         loaded: The network.
         camera: Of all pictures, where it is known.
+        name: What the network is called; default: its run folder's name.
 
     Raises:
         ConfigError: The network needs to know the camera, and it is not given.
     """
 
-    def __init__(self, loaded: LoadedRegressor, camera: KnownCamera | None = None) -> None:
+    def __init__(
+        self, loaded: LoadedRegressor, camera: KnownCamera | None = None, name: str | None = None
+    ) -> None:
         self.loaded, self.camera = loaded, camera
+        self.name = name or loaded.path.absolute().parents[1].name
         self.predictor = Predictor.of(loaded)
         self.predictor.check_camera(camera is not None)
         self.files: dict[int, SentFile] = {}

@@ -1,4 +1,4 @@
-"""The sqlite database of the tracker: it appears with all its tables, or not at all."""
+"""Where runs are tracked, and the sqlite database: there with all its tables, or not at all."""
 
 import contextlib
 import os
@@ -9,6 +9,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock
+
+from smil_ray.config import TrackingConfig
+
+
+def resolve_uri(config: TrackingConfig, folder: Path | None = None) -> str:
+    """Return the tracking address: the setting, MLFLOW_TRACKING_URI, or sqlite in `folder`.
+
+    Args:
+        config: `uri` wins over the environment variable.
+        folder: Where `mlflow.db` lies when neither names an address; default: the current folder.
+    """
+    chosen = config.uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if chosen:
+        return chosen
+    return f"sqlite:///{(folder or Path.cwd()).resolve() / 'mlflow.db'}"
 
 
 def database_path(uri: str) -> Path | None:

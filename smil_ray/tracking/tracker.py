@@ -16,7 +16,8 @@ from typing import Any, Literal
 from sqlalchemy.exc import SQLAlchemyError
 
 from smil_ray.config import TrackingConfig
-from smil_ray.tracking._database import database_lock, database_path
+from smil_ray.tracking._database import database_lock, database_path, resolve_uri
+from smil_ray.tracking.models.files import ModelFiles
 from smil_ray.tracking.sync.metrics import (
     MetricPoint,
     RejectedError,
@@ -28,6 +29,8 @@ from smil_ray.tracking.sync.tags import DataInput
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # What a model needs is said, not looked for in a project that happens to be here.
+    "MLFLOW_UV_AUTO_DETECT": "false",
     # A server that is away must be noticed in seconds, not after minutes of retries: what is
     # unsent stays on disk and is sent later.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
@@ -46,25 +49,14 @@ PARENT_TAG = "mlflow.parentRunId"
 REASON_TAG = "smil_ray.reason"
 KIND_OF_EXPERIMENT = ("mlflow.experimentKind", "custom_model_development")
 """The tag by which MLflow's pages open an experiment as model training."""
+MODEL_TRAINING = "workflowType=machine_learning"
 METRICS_PER_BATCH = 1000
 PARAMS_PER_BATCH = 100
 MAX_PARAM_VALUE = 6000
 MAX_TAG_VALUE = 5000
-MAX_DIGEST = 36
+ARTIFACTS = "mlartifacts"
+"""Folder beside a database for what is no row of it."""
 REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "PERMISSION_DENIED"}
-
-
-def resolve_uri(config: TrackingConfig, folder: Path | None = None) -> str:
-    """Return the tracking address: the setting, MLFLOW_TRACKING_URI, or sqlite in `folder`.
-
-    Args:
-        config: `uri` wins over the environment variable.
-        folder: Where `mlflow.db` lies when neither names an address; default: the current folder.
-    """
-    chosen = config.uri or os.environ.get("MLFLOW_TRACKING_URI")
-    if chosen:
-        return chosen
-    return f"sqlite:///{(folder or Path.cwd()).resolve() / 'mlflow.db'}"
 
 
 class Tracker:
@@ -165,7 +157,7 @@ class Tracker:
         """Name what a run was trained on; the digest is the beginning of the content's hash."""
         dataset = entities.Dataset(
             data.name,
-            data.content_hash[:MAX_DIGEST],
+            data.digest,
             source_type="local",
             source=json.dumps({"uri": data.place}),
             profile=json.dumps(dict(data.samples)),
@@ -176,6 +168,14 @@ class Tracker:
         client = self._connect()
         with _translated(self.uri):
             client.log_inputs(run_id, [used])
+
+    def log_model(self, run_id: str, model: ModelFiles) -> str:
+        """Store a network as the run's model; return its identifier, see `models.log`."""
+        from smil_ray.tracking.models.log import log_model  # pandas takes a while to import
+
+        client = self._connect()
+        with _translated(self.uri):
+            return log_model(client, self.experiment_id, run_id, model)
 
     def set_tags(self, run_id: str, tags: Mapping[str, Any]) -> None:
         """Set tags, cut to the length that MLflow accepts."""
@@ -199,21 +199,21 @@ class Tracker:
         with _translated(self.uri):
             client.set_terminated(run_id, status, ended_ms)
 
-    def run_url(self, run_id: str, base: str | None = None) -> str:
-        """Return the page of a run in the MLflow UI (by default on the UI's own port)."""
-        root = base or (self.uri if self.uri.startswith("http") else "http://127.0.0.1:5000")
-        return f"{root.rstrip('/')}/#/experiments/{self.experiment_id}/runs/{run_id}"
-
-    def compare_url(self, base: str | None = None) -> str:
-        """Return the page that charts all runs of the experiment beside each other."""
-        root = base or (self.uri if self.uri.startswith("http") else "http://127.0.0.1:5000")
-        return f"{root.rstrip('/')}/#/experiments/{self.experiment_id}/runs?compareRunsMode=CHART"
-
     def ui_command(self) -> str:
-        """Return the command that opens the MLflow UI on these runs."""
-        if self.uri.startswith("http"):
-            return shlex.join(["open", self.uri])
-        return shlex.join(["mlflow", "ui", "--backend-store-uri", self.uri])
+        """Return the command that opens MLflow's pages, as a comment the runs' own, once known.
+
+        Its address says model training: the pages of MLflow 3.17 do not look at the experiment's
+        kind, and open as those of language models.
+        """
+        is_server = self.uri.startswith("http")
+        page = ""
+        if self._experiment_id is not None:
+            root = self.uri.rstrip("/") if is_server else "http://127.0.0.1:5000"
+            page = f"{root}/#/experiments/{self._experiment_id}/runs?{MODEL_TRAINING}"
+        if is_server:
+            return shlex.join(["open", page or self.uri])
+        command = shlex.join(["mlflow", "ui", "--backend-store-uri", self.uri])
+        return f"{command}  # {page}" if page else command
 
     @contextlib.contextmanager
     def calls(self) -> Iterator[MlflowClient]:
@@ -273,7 +273,7 @@ def _artifact_location(uri: str) -> str | None:
     Without it MLflow takes `mlruns` of whatever folder the first process started in.
     """
     database = database_path(uri)
-    return None if database is None else (database.resolve().parent / "mlartifacts").as_uri()
+    return None if database is None else (database.resolve().parent / ARTIFACTS).as_uri()
 
 
 def _make_tables(uri: str) -> None:

@@ -127,6 +127,12 @@ def test_command_that_opens_the_ui_is_quoted_for_the_shell(tmp_path: Path) -> No
     assert shlex.split(Tracker(uri, "tests").ui_command())[-1] == uri
 
 
+def test_command_names_the_page_of_the_runs_once_it_is_known(tracker: Tracker) -> None:
+    page = f"/#/experiments/{tracker.experiment_id}/runs?workflowType=machine_learning"
+    assert tracker.ui_command().endswith(page)
+    assert shlex.split(tracker.ui_command(), comments=True)[-1] == tracker.uri
+
+
 @pytest.mark.parametrize(
     ("name", "accepted"), [("val/pck@0.05_bbox", "val/pck_at_0.05_bbox"), ("a[0]", "a_0_")]
 )

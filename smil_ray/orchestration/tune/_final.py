@@ -83,10 +83,16 @@ def train_winner(
                 with recorded_cost(RunDir.open(folder), config):
                     train(config, folder, lambda *_: None)
         except TrainingStoppedError:
-            return None
-        finally:
             driver.tracked.end(folder)
-    metrics = dict(evaluate(folder)) if evaluate is not None else {}
+            return None
+        except BaseException:
+            driver.tracked.end(folder)
+            raise
+    try:
+        metrics = dict(evaluate(folder)) if evaluate is not None else {}
+    finally:
+        # Evaluated first: what that leaves in the run, its network takes along.
+        driver.tracked.end_winner(folder)
     return FinalRun(folder, best.name, _best_value(driver.base, folder), metrics)
 
 

@@ -4,27 +4,28 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from smil_ray.results.ranking.records import TrialRecord
+from smil_ray.tracking.models.files import wants_model
 from smil_ray.tracking.sync.live import RunSync, Syncer
 from smil_ray.tracking.sync.run import read_status
 from smil_ray.tracking.sync.state import SyncState
 
 
 class TrackedRuns:
-    """Follows the run folders of a sweep; does nothing before `begin`.
-
-    Attributes:
-        ui_command: The command that opens the server's pages; None without tracking.
-    """
+    """Follows the run folders of a sweep; does nothing before `begin`."""
 
     def __init__(self) -> None:
-        self.ui_command: str | None = None
         self._syncer: Syncer | None = None
         self._parent: RunSync | None = None
         self._followed: dict[Path, RunSync] = {}
 
-    def begin(self, syncer: Syncer, parent: RunSync, ui_command: str) -> None:
+    def begin(self, syncer: Syncer, parent: RunSync) -> None:
         """Follow the folders of runs with `syncer` as runs nested in `parent`."""
-        self._syncer, self._parent, self.ui_command = syncer, parent, ui_command
+        self._syncer, self._parent = syncer, parent
+
+    @property
+    def ui_command(self) -> str | None:
+        """The command that opens the server's pages; None without tracking."""
+        return None if self._parent is None else self._parent.tracker.ui_command()
 
     def follow(self, folder: Path, name: str, tags: Mapping[str, str]) -> None:
         """Follow the folder of one run."""
@@ -49,6 +50,20 @@ class TrackedRuns:
         else:
             status = "FAILED" if record.status == "failed" else "FINISHED"
             self._followed.pop(folder).end(status, record.reason)
+
+    def end_winner(self, folder: Path) -> None:
+        """End the tracking of the winner's run, whose network the server shall have.
+
+        That of a trial has ended long since; it is sent again for its network.
+        """
+        if folder not in self._followed and self._syncer is not None and self._parent is not None:
+            sync = RunSync(folder, self._parent.tracker, parent=self._parent)
+            self._followed[folder] = sync
+            self._syncer.add(sync)
+        if folder in self._followed:
+            sync = self._followed.pop(folder)
+            sync.state.wants_model = wants_model(folder)
+            sync.end(*read_status(folder, "FINISHED"))
 
     def send_rest(self, sweep: Path, records: Iterable[TrialRecord]) -> None:
         """Send what a driver that died had not sent of trials that have ended."""

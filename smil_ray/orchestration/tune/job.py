@@ -47,7 +47,7 @@ from smil_ray.results.ranking.leaderboard import Leaderboard
 from smil_ray.results.ranking.records import TrialRecord
 from smil_ray.storage.mirror import address_of
 from smil_ray.tracking.sync.live import RunSync, Syncer
-from smil_ray.tracking.sync.run import Status
+from smil_ray.tracking.sync.server import Status
 
 SLOTS = 1024.0
 """More trial slots of a local Ray than trials will ever run at once."""
@@ -240,7 +240,7 @@ def _tracking(driver: SweepDriver) -> Iterator[RunSync | None]:
     parent = RunSync(driver.run.path, tracker, tags={"smil_ray.kind": "sweep"})
     with Syncer() as syncer:
         syncer.add(parent)
-        driver.tracked.begin(syncer, parent, tracker.ui_command())
+        driver.tracked.begin(syncer, parent)
         try:
             yield parent
         # Ctrl-C and exits as well: otherwise the server would show the sweep as running for ever.

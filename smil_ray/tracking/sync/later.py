@@ -9,7 +9,8 @@ from smil_ray.config import TrackingConfig
 from smil_ray.config.reading import read_yaml
 from smil_ray.errors import ConfigError
 from smil_ray.tracking.run_dir import RunDir
-from smil_ray.tracking.sync.run import RunSync, RunTracker, read_status
+from smil_ray.tracking.sync.run import RunSync, read_status
+from smil_ray.tracking.sync.server import RunTracker
 from smil_ray.tracking.sync.state import STATE_FILE, SyncState
 
 RUN_FILES = (STATE_FILE, "run.json")
@@ -58,7 +59,7 @@ def send_later(folders: Sequence[Path], *, uri: str | None = None) -> SentRuns:
             report.in_use.append(place)
             continue
         parent = next((opened[above] for above in place.parents if above in opened), None)
-        run = RunSync(place, _tracker(place, uri, trackers), parent=parent)
+        run = RunSync(place, tracker_of(place, uri, trackers), parent=parent)
         run.end(*read_status(place, "KILLED"))
         run.push()
         opened[place] = run
@@ -83,8 +84,10 @@ def _is_in_use(place: Path) -> bool:
     return any(RunDir(lock.parent).is_in_use() for lock in locks if lock.is_file())
 
 
-def _tracker(place: Path, uri: str | None, known: dict[tuple[str, str], RunTracker]) -> RunTracker:
-    """Return the tracker that a run's configuration asks for; runs share them."""
+def tracker_of(
+    place: Path, uri: str | None, known: dict[tuple[str, str], RunTracker]
+) -> RunTracker:
+    """Return the tracker that a run's configuration asks for; runs share those in `known`."""
     from smil_ray.tracking.tracker import Tracker  # mlflow takes a second to import
 
     config, state = place / "config.yaml", SyncState.load(place)

@@ -117,6 +117,10 @@ def track_run(
         # Ctrl-C and exits as well: otherwise the server would show the run as running for ever.
         except BaseException as error:
             killed = isinstance(error, (KeyboardInterrupt, SystemExit))
-            run.end("KILLED" if killed else "FAILED", f"{type(error).__name__}: {error}")
+            status, reason = read_status(folder, "KILLED" if killed else "FAILED")
+            if status != "FINISHED":  # What came after the training cannot make it fail.
+                reason = f"{type(error).__name__}: {error}"
+                status = "KILLED" if killed else "FAILED"
+            run.end(status, reason)
             raise
         run.end(*read_status(folder, "FINISHED"))

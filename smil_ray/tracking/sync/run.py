@@ -1,21 +1,27 @@
 """One run folder and its run on the tracking server: send what is new, exactly once."""
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
 
 from smil_ray.config.reading import flatten, read_yaml
-from smil_ray.tracking.sync.metrics import MetricPoint, ReadPosition, TrackingError, read_new_rows
+from smil_ray.errors import SmilRayError
+from smil_ray.tracking.models.files import (
+    CHECKPOINT_FILES,
+    best_checkpoint,
+    is_winner,
+    model_files,
+    wants_model,
+)
+from smil_ray.tracking.sync.metrics import ReadPosition, TrackingError, read_new_rows
+from smil_ray.tracking.sync.server import RunTracker, Status
 from smil_ray.tracking.sync.state import SyncState
-from smil_ray.tracking.sync.tags import DataInput, data_input, run_tags, started_ms
-
-Status = Literal["FINISHED", "FAILED", "KILLED"]
+from smil_ray.tracking.sync.tags import data_input, run_tags, started_ms
 
 PARAM_FILES = ("config.yaml", "sweep.yaml")
 EAGER_FILES = (*PARAM_FILES, "run.json", "diff.patch", "splits.json", "overlays/*", "plots/*")
 FINAL_FILES = ("metrics.jsonl", "status.json", "journal.jsonl", "leaderboard.json", "report.html")
-CHECKPOINT_FILES = ("model.safetensors", "backbone.safetensors", "config.yaml", "meta.json")
 STOPPED_EARLY = "stopped early"
 """How the reason of a trial begins that the scheduler ended: nothing went wrong."""
 STATUSES: dict[str, Status] = {
@@ -28,59 +34,7 @@ STATUSES: dict[str, Status] = {
     "interrupted": "KILLED",
 }
 
-
-@runtime_checkable
-class RunTracker(Protocol):
-    """What of `tracker.Tracker` is used here."""
-
-    uri: str
-
-    def find_or_create_run(
-        self,
-        key: str,
-        name: str,
-        *,
-        parent: str | None = None,
-        tags: Mapping[str, Any] = ...,
-        started_ms: int | None = None,
-    ) -> str:
-        """Return the identifier of the run with this key."""
-        ...
-
-    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
-        """Send parameters."""
-        ...
-
-    def log_metrics(self, run_id: str, points: Iterable[MetricPoint]) -> None:
-        """Send metric values."""
-        ...
-
-    def last_steps(self, run_id: str) -> dict[str, int]:
-        """Return the last step held of every metric."""
-        ...
-
-    def log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
-        """Store a file."""
-        ...
-
-    def log_data(self, run_id: str, data: DataInput) -> None:
-        """Say what the run was trained on."""
-        ...
-
-    def set_tags(self, run_id: str, tags: Mapping[str, Any]) -> None:
-        """Set tags, new and old ones."""
-        ...
-
-    def finish(
-        self,
-        run_id: str,
-        status: Status,
-        reason: str | None = None,
-        *,
-        ended_ms: int | None = None,
-    ) -> None:
-        """End the run."""
-        ...
+log = logging.getLogger(__name__)
 
 
 class RunSync:
@@ -113,7 +67,7 @@ class RunSync:
             self.state.parent = str(_relative(parent.folder, folder))
         self.state.save(folder)
         self._last_steps: dict[str, int] | None = None
-        self._opened = False
+        self._opened = self._warned = False
         self._end: tuple[Status, str | None] | None = None
 
     @property
@@ -163,8 +117,9 @@ class RunSync:
         if end is not None:
             for path in _matching(self.folder, FINAL_FILES):
                 self._push_file(run_id, path, ".")
-            for path in _best_checkpoint(self.folder):
-                self._push_file(run_id, path, "checkpoint")
+            if not self._push_model(run_id, end[0]):
+                for path in _weights(self.folder):
+                    self._push_file(run_id, path, "checkpoint")
             self.tracker.finish(run_id, *end, ended_ms=_ended_ms(self.folder))
             self.state.ended = True
             self.state.save(self.folder)
@@ -216,6 +171,42 @@ class RunSync:
         self.state.offset, self.state.tail = place.offset, place.tail
         self.state.save(self.folder)
 
+    def _push_model(self, run_id: str, status: Status) -> bool:
+        """Send the network of a run that people choose from; whether the server has it.
+
+        What goes wrong here never keeps a run from ending: where the server is away, ending it
+        fails as well, and all is sent later.
+        """
+        wanted = is_winner(self.folder) and wants_model(self.folder)
+        if status != "FINISHED" or not (wanted or self.state.wants_model):
+            return False
+        try:
+            self.send_model(run_id)
+        except (SmilRayError, OSError, ImportError) as error:
+            if not self._warned:
+                log.warning(
+                    "The network of %s is not at MLflow: %s smil-ray sync tries again.",
+                    self.folder,
+                    error,
+                )
+            self._warned = True
+            return False
+        return True
+
+    def send_model(self, run_id: str) -> str:
+        """Send the network, unless the server has it as it is; return its identifier there.
+
+        Raises:
+            CheckpointError: The run has no checkpoint, or keeps no body model.
+            TrackingError: The server is away, or refuses it.
+        """
+        model = model_files(self.folder)
+        if self.state.model_id is None or self.state.model_sent != model.fingerprint:
+            self.state.model_id = self.tracker.log_model(run_id, model)
+            self.state.model_sent = model.fingerprint
+            self.state.save(self.folder)
+        return self.state.model_id
+
     def _push_file(self, run_id: str, path: Path, folder: str) -> None:
         info = path.stat()
         seen = [info.st_mtime_ns, info.st_size]
@@ -259,14 +250,11 @@ def _matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
     ]
 
 
-def _best_checkpoint(folder: Path) -> list[Path]:
+def _weights(folder: Path) -> list[Path]:
     """Return the files of the best checkpoint that prediction needs (no optimiser state)."""
-    try:
-        index = json.loads((folder / "checkpoints" / "index.json").read_text(encoding="utf-8"))
-        best = folder / "checkpoints" / str(index["best"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-    return [best / name for name in CHECKPOINT_FILES if (best / name).is_file()]
+    best = best_checkpoint(folder)
+    names = () if best is None else CHECKPOINT_FILES
+    return [path for name in names if best is not None and (path := best / name).is_file()]
 
 
 def _relative(target: Path, start: Path) -> Path:

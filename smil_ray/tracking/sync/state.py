@@ -32,6 +32,9 @@ class SyncState:
         params_sent: Whether the parameters were sent.
         tags_sent: Tags that the server has.
         data_sent: Hash of the data that the server names, empty before.
+        wants_model: Whether somebody asked for its network to be logged, whatever kind of run.
+        model_id: The server's identifier of its network, once known.
+        model_sent: Fingerprint of the network that was sent whole, empty before.
         ended: Whether the end of the run was sent.
     """
 
@@ -47,6 +50,9 @@ class SyncState:
     params_sent: bool = False
     tags_sent: dict[str, str] = field(default_factory=dict)
     data_sent: str = ""
+    wants_model: bool = False
+    model_id: str | None = None
+    model_sent: str = ""
     ended: bool = False
 
     @classmethod
@@ -68,4 +74,4 @@ class SyncState:
         if uri != self.uri:
             self.uri, self.run_id, self.offset, self.tail = uri, None, 0, ""
             self.files, self.params_sent, self.tags_sent, self.ended = {}, False, {}, False
-            self.data_sent = ""
+            self.data_sent, self.model_id, self.model_sent = "", None, ""

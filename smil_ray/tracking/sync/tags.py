@@ -9,6 +9,7 @@ from typing import Any
 
 from smil_ray.tracking.sync.state import SyncState
 
+MAX_DIGEST = 36
 FOLDER_TAG, KIND_TAG = "smil_ray.folder", "smil_ray.kind"
 TAGS = {
     "kind": KIND_TAG,
@@ -70,6 +71,11 @@ class DataInput:
     place: str
     content_hash: str
     samples: Mapping[str, int]
+
+    @property
+    def digest(self) -> str:
+        """As much of the hash as MLflow takes."""
+        return self.content_hash[:MAX_DIGEST]
 
 
 def data_input(folder: Path) -> DataInput | None:

@@ -1,105 +1,15 @@
 """Run folders reach the tracking server exactly once, whatever happens on the way."""
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from smil_ray.config import TrackingConfig
 from smil_ray.tracking.sync.live import Syncer, track_run
-from smil_ray.tracking.sync.metrics import MetricPoint, RejectedError, TrackingError
+from smil_ray.tracking.sync.metrics import TrackingError
 from smil_ray.tracking.sync.run import RunSync, read_status
-from smil_ray.tracking.sync.tags import DataInput
-
-
-class FakeServer:
-    """Keeps what it is sent; `away` refuses, `lose_answer` accepts but answers with an error."""
-
-    uri = "fake://one"
-
-    def __init__(self) -> None:
-        self.runs: dict[str, dict[str, Any]] = {}
-        self.away = False
-        self.rejects = False
-        self.lose_answer = False
-
-    def _check(self) -> None:
-        if self.away:
-            raise TrackingError("the server is away")
-        if self.rejects:
-            raise RejectedError("the server refuses")
-
-    def find_or_create_run(
-        self,
-        key: str,
-        name: str,
-        *,
-        parent: str | None = None,
-        tags: Mapping[str, Any] = {},
-        started_ms: int | None = None,
-    ) -> str:
-        self._check()
-        new = {"name": name, "parent": parent, "points": [], "files": Counter()}
-        new |= {"params": {}, "tags": dict(tags)}
-        self.runs.setdefault(f"id-{key}", {**new, "status": "RUNNING"})
-        return f"id-{key}"
-
-    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
-        self._check()
-        self.runs[run_id]["params"].update(params)
-
-    def log_metrics(self, run_id: str, points: Iterable[MetricPoint]) -> None:
-        self._check()
-        self.runs[run_id]["points"] += [(point.key, point.step) for point in points]
-        if self.lose_answer:
-            self.lose_answer = False
-            raise TrackingError("the answer was lost")
-
-    def last_steps(self, run_id: str) -> dict[str, int]:
-        self._check()
-        steps: dict[str, int] = {}
-        for key, step in self.runs[run_id]["points"]:
-            steps[key] = max(step, steps.get(key, -1))
-        return steps
-
-    def log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
-        self._check()
-        self.runs[run_id]["files"][f"{folder or '.'}/{path.name}"] += 1
-
-    def log_data(self, run_id: str, data: DataInput) -> None:
-        self._check()
-        self.runs[run_id].setdefault("data", []).append(data)
-
-    def set_tags(self, run_id: str, tags: Mapping[str, Any]) -> None:
-        self._check()
-        self.runs[run_id]["tags"].update(tags)
-
-    def finish(
-        self,
-        run_id: str,
-        status: str,
-        reason: str | None = None,
-        *,
-        ended_ms: int | None = None,
-    ) -> None:
-        self._check()
-        self.runs[run_id].update(status=status, reason=reason)
-
-
-@pytest.fixture
-def server() -> FakeServer:
-    return FakeServer()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "config.yaml").write_text("optim:\n  learning_rate: 0.001\n")
-    return run
+from tests.tracking.sync.fake_server import FakeServer
 
 
 def write_steps(folder: Path, *steps: int, time: float = 1.0) -> None:

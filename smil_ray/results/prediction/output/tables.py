@@ -38,10 +38,10 @@ def write_tables(
         csv_writer(paths[2]) as to_animals,
     ):
         for rows in results.chunks():
-            joints = _joint_table(rows, joint_names, intervals)
+            joints = joint_table(rows, joint_names, intervals)
             to_parquet(joints)
             to_csv(joints)
-            to_animals(_animal_table(rows, intervals))
+            to_animals(animal_table(rows, intervals))
     return paths
 
 
@@ -56,9 +56,8 @@ def confidence_of(
     return 1.0 - (1.0 + ratio) * np.exp(-ratio)
 
 
-def _joint_table(
-    rows: Rows, joint_names: Sequence[str], intervals: Intervals | None
-) -> "pa.Table":
+def joint_table(rows: Rows, joint_names: Sequence[str], intervals: Intervals | None) -> "pa.Table":
+    """Return a line for each row and joint, as `predictions.parquet` has it."""
     n, n_joints = len(rows["frame"]), len(joint_names)
     empty = np.full((n, n_joints), np.nan)
     confidence = empty
@@ -84,7 +83,8 @@ def _joint_table(
     )
 
 
-def _animal_table(rows: Rows, intervals: Intervals | None) -> "pa.Table":
+def animal_table(rows: Rows, intervals: Intervals | None) -> "pa.Table":
+    """Return a line for each row, as `animals.csv` has it."""
     names = ("name", "source", "frame", "time_s", "animal")
     columns = {name: rows[name] for name in names}
     for number, name in enumerate(("width_px", "height_px")):
