@@ -152,7 +152,9 @@ def configuration(data: Path, backbone: str, head: str, device: str, workers: in
     return config_from_dict(values)
 
 
-def overhead(parts: Parts, config: Config, device: str) -> dict[str, float]:
+def overhead(
+    parts: Parts, config: Config, device: str, pairs_timed: int = PAIRS
+) -> dict[str, float]:
     """Return milliseconds of bare steps and of the loop's, and the median of their ratios."""
     world = World(device=torch.device(device))
     state = TrainingState(parts.regressor, config, world)
@@ -163,7 +165,7 @@ def overhead(parts: Parts, config: Config, device: str) -> dict[str, float]:
     state.start_epoch(0)
     pairs = []
     with reproducible(config.train.deterministic, world.device):
-        for number in range(WARM_UP + PAIRS):
+        for number in range(WARM_UP + pairs_timed):
             times = {}
             for kind in ("bare", "step") if number % 2 else ("step", "bare"):
                 start = time.perf_counter()

@@ -5,30 +5,23 @@ learning rate runs to its end.
 """
 
 import os
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from training import overhead
 
 from _learning.rows import Data, Row, configuration
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.config.reading import merge
 from smil_ray.training.assemble import assemble, open_data
-from smil_ray.training.batches.loaders import train_loader
-from smil_ray.training.loop import reproducible
-from smil_ray.training.state import TrainingState
-from smil_ray.training.step import Stepper, forward
-from smil_ray.training.world import World
 
 GPU = "GPU: all layers, 50,000 images"
 SAMPLES = 50_000
 SECONDS = 8 * 60
 BATCH = 64
-WARM_UP, TIMED = 10, 60
+TIMED = 60
 _LEAST_RATIO = 0.5
 """PA-MPJPE over the mean pose's: the bar."""
 
@@ -79,32 +72,8 @@ def measure_speed(row: Row, path: Path, folder: Path) -> Speed:
     config = _without_loader_processes(configuration(row, 0, str(path), str(folder)))
     model = SmilModel.builtin()
     parts = assemble(config, open_data(config, model), model, str(device))
-    world = World(device=device)
-    state = TrainingState(parts.regressor, config, world)
-    stepper = Stepper(state, parts.objective, config)
-    loader, sampler = train_loader(parts, config, world)
-    sampler.set_position(0)
-    batch = next(iter(loader)).to(device)
-    state.start_epoch(0)
-
-    def bare() -> None:
-        (params,) = forward(state, state.network, batch)
-        parts.objective(params, batch, 0.0).total.backward()
-        state.optimizer.zero_grad(set_to_none=True)
-
-    with reproducible(config.train.deterministic, device):
-        # In turn, because other load on the machine changes both.
-        times: dict[str, list[float]] = {"training": [], "bare": []}
-        for turn in range(WARM_UP + TIMED if on_gpu else 4):
-            found = {
-                "training": _timed(lambda: stepper.take([batch], 0.0, 1e-6), device),
-                "bare": _timed(bare, device),
-            }
-            for name, seconds in found.items():
-                if turn >= (WARM_UP if on_gpu else 1):
-                    times[name].append(seconds)
-    rates = {name: len(batch.names) / statistics.median(found) for name, found in times.items()}
-    return Speed(rates["training"], rates["bare"])
+    found = overhead(parts, config, str(device), TIMED if on_gpu else 3)
+    return Speed(1e3 * BATCH / found["step_ms"], 1e3 * BATCH / found["bare_ms"])
 
 
 def verdict(ratio: float) -> str:
@@ -119,11 +88,3 @@ def _without_loader_processes(config: Config) -> Config:
     return Config.model_validate(
         merge(config.model_dump(mode="json"), {"data": {"loader_workers": 0}})
     )
-
-
-def _timed(run: Callable[[], object], device: torch.device) -> float:
-    start = time.perf_counter()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start

@@ -38,13 +38,12 @@ from smil_ray.fitting.scratch import fit_from_scratch
 from smil_ray.fitting.state import Target
 from smil_ray.render.camera import Camera
 from smil_ray.results.evaluate import batches
+from smil_ray.results.refinement.targets import SPREAD_OF_SCALE
 from smil_ray.training.checkpoint.loading import LoadedRegressor, load_regressor
 from smil_ray.training.validation.procrustes import align
 
 PROMPTS = 5
 MASK_SIDE = 64
-SPREAD_OF_SCALE = 3.0**0.5
-"""As in `results.refinement.targets`."""
 CONVERGED_PCT = 5.0
 
 

@@ -64,14 +64,13 @@ def add_device(
     )
 
 
-def add_address(parser: argparse.ArgumentParser) -> None:
+def add_address(
+    parser: argparse.ArgumentParser,
+    meaning: str = "Ray cluster; auto: the one on this machine; local: one for this command alone "
+    "(default: what RAY_ADDRESS names, else local)",
+) -> None:
     """Add `--address` to a command that works on Ray."""
-    parser.add_argument(
-        "--address",
-        metavar="local|auto|HOST:PORT",
-        help="Ray cluster; auto: the one on this machine; local: one for this command alone "
-        "(default: what RAY_ADDRESS names, else local)",
-    )
+    parser.add_argument("--address", metavar="local|auto|HOST:PORT", help=meaning)
 
 
 def count(text: str) -> int:

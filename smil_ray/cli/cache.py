@@ -85,7 +85,8 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from smil_ray.data.features.folder import cache_root, list_caches
+    from smil_ray.data.features.folder import list_caches
+    from smil_ray.storage.node_cache import cache_root
 
     root = cache_root(arguments.dir)
     entries = list_caches(root)
@@ -139,7 +140,8 @@ def _build(arguments: argparse.Namespace) -> int:
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    from smil_ray.data.features.folder import cache_root, list_caches, remove_cache
+    from smil_ray.data.features.folder import list_caches, remove_cache
+    from smil_ray.storage.node_cache import cache_root
 
     root = cache_root(arguments.dir)
     entries = list_caches(root)

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from smil_ray.cli.arguments import (
     Commands,
+    add_address,
     add_command,
     add_device,
     add_run,
@@ -52,10 +53,9 @@ def add_commands(commands: Commands) -> None:
     )
     predict.add_argument("--batch-size", type=count, default=8, help="animals at once (default 8)")
     add_device(predict)
-    predict.add_argument(
-        "--address",
-        metavar="local|auto|HOST:PORT",
-        help="share the work out over a Ray cluster whose nodes all see the files; local: over "
+    add_address(
+        predict,
+        "share the work out over a Ray cluster whose nodes all see the files; local: over "
         "all cores or GPUs of this machine (default: what RAY_ADDRESS names, else this process)",
     )
     predict.add_argument(

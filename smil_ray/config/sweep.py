@@ -20,6 +20,9 @@ COST_METRICS = (
 )
 """What a trial costs, as far as it is known: its training, its network, one prediction."""
 
+SWEEP_FILE = "sweep.yaml"
+"""A sweep's folder holds its settings under this name."""
+
 
 class ParameterSpace(Settings):
     """One searched setting; exactly one of `choice`, `uniform`, `loguniform`.

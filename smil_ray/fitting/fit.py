@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from smil_ray.body.posed_body import PosedBody
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import BodyConfig
 from smil_ray.core.frames import change_frame
@@ -52,12 +53,15 @@ class Body:
 
     def state(self, params: SmilParams, start: SmilParams, target: Target, robust: float) -> State:
         """Return the bodies of parameters in the camera frame."""
-        posed = self.model.pose(
+        return State(params, start, self.pose(params), target, self.model, self.prior, robust)
+
+    def pose(self, params: SmilParams) -> PosedBody:
+        """Return the bodies of parameters."""
+        return self.model.pose(
             params,
             rest=self.config.rest_joints,
             propagate_scaling=self.config.propagate_scaling,
         )
-        return State(params, start, posed, target, self.model, self.prior, robust)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from smil_ray.core.covariance import shrunk_covariance
+
 LEAST_SPREAD = 0.05
 """Standard deviation, radians, that is added to every direction: what never turned may, a bit."""
 LEAST_SHAPE_SPREAD = 0.05
@@ -42,10 +44,7 @@ class PosePrior:
         The covariance of poses is drawn towards its diagonal, the more the fewer there are.
         """
         rows = joint_rot.flatten(1).double()
-        covariance = torch.cov(rows.T)
-        share = rows.shape[1] / (rows.shape[1] + len(rows))
-        covariance = (1.0 - share) * covariance + share * torch.diag(covariance.diagonal())
-        covariance += LEAST_SPREAD**2 * torch.eye(len(covariance), dtype=torch.float64)
+        covariance = shrunk_covariance(rows, LEAST_SPREAD)
         return cls(
             mean=rows.mean(dim=0).float(),
             factor=torch.linalg.cholesky(covariance).float(),

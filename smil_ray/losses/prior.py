@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from smil_ray.core import rotations
+from smil_ray.core.covariance import shrunk_covariance
 
 FEWEST_SAMPLES = 20
 """Of fewer poses nothing is learnt."""
@@ -58,14 +59,14 @@ class ParameterPrior:
         if min(len(joint_rot), len(betas)) < FEWEST_SAMPLES:
             return None
         rows = _first_rows(rotations.axis_angle_to_matrix(joint_rot))
-        covariance = _covariance(rows)
+        covariance = shrunk_covariance(rows, LEAST_SPREAD)
         return cls(
             pose_mean=rows.mean(dim=0).float(),
             pose_whitening=torch.linalg.cholesky(torch.linalg.inv(covariance)).float(),
             betas_mean=betas.mean(dim=0).float(),
             betas_spread=(betas.std(dim=0) + LEAST_SPREAD).float(),
             angle_mean=joint_rot.flatten(1).mean(dim=0).float(),
-            angle_covariance=_covariance(joint_rot.flatten(1)).float(),
+            angle_covariance=shrunk_covariance(joint_rot.flatten(1), LEAST_SPREAD).float(),
         )
 
     def to(self, device: torch.device | str) -> "ParameterPrior":
@@ -88,13 +89,6 @@ class ParameterPrior:
     def shape_distance(self, betas: Float[Tensor, "batch n_betas"]) -> Tensor:
         """Return the mean square of each shape's coefficients in standard deviations."""
         return ((betas - self.betas_mean) / self.betas_spread).square().mean(dim=1)
-
-
-def _covariance(rows: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
-    covariance = torch.cov(rows.T)
-    share = rows.shape[1] / (rows.shape[1] + len(rows))
-    covariance = (1.0 - share) * covariance + share * torch.diag(covariance.diagonal())
-    return covariance + LEAST_SPREAD**2 * torch.eye(len(covariance), dtype=rows.dtype)
 
 
 def _first_rows(matrices: Float[Tensor, "n n_pose 3 3"]) -> Float[Tensor, "n d"]:

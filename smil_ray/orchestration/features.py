@@ -20,10 +20,11 @@ from smil_ray.config import Config
 from smil_ray.config.addresses import absolute_place
 from smil_ray.core.device import find_device
 from smil_ray.data.features.build import BuildHooks, is_complete, shard_path
-from smil_ray.data.features.folder import cache_root, check_limit
+from smil_ray.data.features.folder import check_limit
 from smil_ray.data.features.key import FeatureKey
 from smil_ray.errors import ConfigError, DataError, SmilRayError
 from smil_ray.orchestration.cluster import cluster_resources, is_on_this_machine, start_ray
+from smil_ray.storage.node_cache import cache_root
 from smil_ray.training.assemble import assemble, open_data
 from smil_ray.training.batches.features import (
     ensure_caches,

@@ -19,6 +19,8 @@ from smil_ray.storage.store import NothingThereError, Stamp, download, listing, 
 
 HOME_FILE = ".home.json"
 """Where a folder's content is kept, and which versions of its files are here and there."""
+LIVE_FILES = ("run.json", "status.json", "metrics.jsonl")
+"""What the process of a run writes while it goes on, and others look at."""
 _AT_ONCE = 8
 _CHECKPOINTS = "checkpoints/"
 _LAST_OF_A_CHECKPOINT = "meta.json"

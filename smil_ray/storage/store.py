@@ -141,7 +141,7 @@ def download(address: str, path: Path) -> None:
 
 
 def upload(path: Path, address: str) -> None:
-    """Write a file to an object, completely or not at all.
+    """Write a file to an object, which appears when the last byte is there.
 
     Raises:
         FileNotFoundError: There is no such file.

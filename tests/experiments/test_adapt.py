@@ -1,11 +1,15 @@
-"""experiments/adapt.py: every row of its table, on few samples, and a second start."""
+"""experiments/adapt.py: each row of its table on few samples, a second start, interruption."""
 
+import importlib.util
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tests.experiments.script import run_script
+from smil_ray.orchestration.train import job
+from tests.experiments.script import EXPERIMENTS, run_script
 
 FEW = {
     "--samples": "24",
@@ -37,3 +41,22 @@ def test_every_recipe_has_its_figures_and_a_second_start_repeats_nothing(
     assert capsys.readouterr().out.count("(trained earlier)") == len(ROWS)
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == lab_runs
     assert json.loads((tmp_path / "adapt.json").read_text(encoding="utf-8")) == figures
+
+
+def test_nothing_is_adapted_from_a_training_that_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = importlib.util.spec_from_file_location("adapt", EXPERIMENTS / "adapt.py")
+    assert spec is not None
+    assert spec.loader is not None
+    adapt = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "adapt", adapt)
+    spec.loader.exec_module(adapt)
+    stopped = SimpleNamespace(
+        status="stopped", reason="asked to", run_dir=SimpleNamespace(path=tmp_path)
+    )
+    monkeypatch.setattr(job, "run_training", lambda *_, **__: stopped)
+    monkeypatch.setattr(adapt, "_make_data", lambda *_: tmp_path / "data.h5")
+    assert adapt.main(["--output", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert "synthetic was stopped: asked to; give the same command again: it goes on" in told

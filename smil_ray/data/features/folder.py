@@ -11,9 +11,6 @@ from filelock import FileLock, Timeout
 from smil_ray.data.features.build import KEY, MANIFEST, is_complete, read_key
 from smil_ray.data.features.key import FeatureKey
 from smil_ray.errors import DataError
-from smil_ray.storage.node_cache import ENVIRONMENT, cache_root
-
-__all__ = ["ENVIRONMENT", "cache_root"]
 
 GB = 1e9
 SPARE_BYTES = 1e9

@@ -1,6 +1,6 @@
 """Boxes around the instances of a SLEAP file: those that a person labelled, and predicted ones."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ class InstanceBox:
     Attributes:
         file_name: Path of the picture or video, below the file's folder or its last two parts.
         frame: The frame of a video, counted from 0; None for a picture.
-        animal: Number of the instance's track, None where an instance of the file has none.
+        animal: Number of the instance's track, in the order in which tracks come; None where an
+            instance of the file has none.
         xywh: Left, top, width, height; pixels from the picture's corner.
         where: The place in the file, for messages.
     """
@@ -66,18 +67,10 @@ def sleap_boxes(path: Path) -> list[InstanceBox]:
             expected=f"an instance of at least {FEWEST_POINTS} points",
             found=f"{len(frames)} frames without any",
         )
-    tracks = {id(track): number for number, track in enumerate(_tracks(boxes))}
-    tracked = all(track is not None for _, track in boxes)
-    return [
-        InstanceBox(
-            file_name=box.file_name,
-            frame=box.frame,
-            animal=tracks[id(track)] if tracked else None,
-            xywh=box.xywh,
-            where=box.where,
-        )
-        for box, track in boxes
-    ]
+    if any(track is None for _, track in boxes):
+        return [box for box, _ in boxes]
+    tracks = list(dict.fromkeys(id(track) for _, track in boxes))
+    return [replace(box, animal=tracks.index(id(track))) for box, track in boxes]
 
 
 def _boxes(path: Path, number: int, frame: Any) -> list[tuple[InstanceBox, Any]]:
@@ -101,8 +94,3 @@ def _boxes(path: Path, number: int, frame: Any) -> list[tuple[InstanceBox, Any]]
         )
         found.append((box, instance.track))
     return found
-
-
-def _tracks(boxes: list[tuple[InstanceBox, Any]]) -> list[Any]:
-    """Return the tracks in the order in which they come."""
-    return list({id(track): track for _, track in boxes if track is not None}.values())

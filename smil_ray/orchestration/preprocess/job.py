@@ -165,8 +165,13 @@ def _run(shards: list[Shard], folder: str, options: PreprocessOptions) -> Iterat
             if row["error"]:
                 raise DataError(row["error"])
             manifest = ShardManifest.parse(row["manifest"])
-            if manifest is not None:
-                yield manifest
+            if manifest is None:
+                raise DataError(
+                    "preprocess: a worker told of no shard",
+                    found=row["manifest"][:100],
+                    remedy="let all nodes have the same version of smil_ray",
+                )
+            yield manifest
 
 
 def _make_shard_of_row(

@@ -35,7 +35,7 @@ from smil_ray.orchestration.train.worker import (
     TrainingJob,
     train_in_this_process,
 )
-from smil_ray.storage.mirror import address_of, pull, push, work_copy
+from smil_ray.storage.mirror import LIVE_FILES, address_of, pull, push, work_copy
 from smil_ray.storage.store import listing
 from smil_ray.tracking.run_dir import CLUSTER_LOCK_S, RunDir, write_atomic
 from smil_ray.training.reports import EpochReport, FitResult
@@ -44,7 +44,6 @@ from smil_ray.training.world import World
 POLL_S = 0.5
 PULL_S = 2.0
 """Seconds between two looks into an object store at what the workers say."""
-TOLD = ("run.json", "status.json", "metrics.jsonl")
 WORK = "work_train"
 """Where a worker has its copy of the run's folder in the node's cache."""
 CONTROLLER_FAILURES = 2
@@ -184,7 +183,7 @@ def _fit_in_thread(
                 (run.path / STOP_FILE).touch()
                 push(run.path, STOP_FILE)
             if time.monotonic() - looked >= PULL_S:
-                pull(run.path, *TOLD)
+                pull(run.path, *LIVE_FILES)
                 looked = time.monotonic()
             if notes is not None:
                 notes.say_new(run)

@@ -78,22 +78,32 @@ def train_winner(
         driver.notify(
             f"training the winner {best.name} with Ray Train for {config.train.epochs} epochs"
         )
-        try:
-            if RunDir.open(folder).status()["state"] != "finished":
-                with recorded_cost(RunDir.open(folder), config):
-                    train(config, folder, lambda *_: None)
-        except TrainingStoppedError:
-            driver.tracked.end(folder)
+        if not _train_to_the_end(driver, folder, config, train):
             return None
-        except BaseException:
-            driver.tracked.end(folder)
-            raise
     try:
         metrics = dict(evaluate(folder)) if evaluate is not None else {}
     finally:
         # Evaluated first: what that leaves in the run, its network takes along.
         driver.tracked.end_winner(folder)
     return FinalRun(folder, best.name, _best_value(driver.base, folder), metrics)
+
+
+def _train_to_the_end(
+    driver: SweepDriver, folder: Path, config: Config, train: TrainTrial
+) -> bool:
+    """Train the final run, if it has not ended yet; false if it was asked to stop before."""
+    has_ended = RunDir.open(folder).status()["state"] == "finished"
+    try:
+        if not has_ended:
+            with recorded_cost(RunDir.open(folder), config):
+                train(config, folder, lambda *_: None)
+            has_ended = True
+    except TrainingStoppedError:
+        return False
+    finally:
+        if not has_ended:
+            driver.tracked.end(folder)
+    return True
 
 
 def compare_trials(driver: SweepDriver, board: Leaderboard, measure: MeasureSamples) -> None:

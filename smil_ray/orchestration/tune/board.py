@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from smil_ray.config.reading import load_config, read_yaml
+from smil_ray.config.sweep import SWEEP_FILE
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.journal import JOURNAL_FILE, Journal
 from smil_ray.results.ranking.leaderboard import LEADERBOARD_FILE, Leaderboard
 from smil_ray.results.ranking.pareto import Objective
-
-SWEEP_FILE = "sweep.yaml"
 
 
 def is_sweep(folder: Path) -> bool:

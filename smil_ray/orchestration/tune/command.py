@@ -12,12 +12,11 @@ from rich.markup import escape
 from smil_ray.config import Config
 from smil_ray.config.addresses import absolute_place, remote_address
 from smil_ray.config.reading import read_yaml, sweep_from_dict
-from smil_ray.config.sweep import SweepConfig
+from smil_ray.config.sweep import SWEEP_FILE, SweepConfig
 from smil_ray.errors import ConfigError, SmilRayError
 from smil_ray.orchestration.tune._ending import print_outcome
 
 LATEST = Path("latest")
-SWEEP_FILE = "sweep.yaml"
 EMBEDDED_SIZE = 128
 """Edge in pixels of the embedded pictures, and what networks see of them: enough to learn from."""
 

@@ -29,10 +29,9 @@ from smil_ray.orchestration.tune.trials.packing import LOOK_AHEAD, Packer
 from smil_ray.orchestration.tune.trials.resources import TrialPlan
 from smil_ray.results.ranking.leaderboard import SAMPLE_ERRORS_FILE, Leaderboard
 from smil_ray.results.ranking.records import TrialRecord
-from smil_ray.storage.mirror import pull, push
+from smil_ray.storage.mirror import LIVE_FILES, pull, push
 from smil_ray.tracking.run_dir import RunDir
 
-TOLD = ("run.json", "status.json", "metrics.jsonl")
 PULL_S = 10.0
 """Seconds between two looks into an object store at what running trials write."""
 
@@ -171,7 +170,7 @@ class SweepDriver:
         """Say once which features running trials compute to cache."""
         if time.monotonic() - self._pulled >= PULL_S:
             for trial in self.running.values():
-                pull(trial.folder, *TOLD)
+                pull(trial.folder, *LIVE_FILES)
             self._pulled = time.monotonic()
         for trial in self.running.values():
             self._build_notes.say_new(RunDir(trial.folder))

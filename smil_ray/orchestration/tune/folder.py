@@ -6,7 +6,7 @@ from typing import Any
 from smil_ray.config import Config
 from smil_ray.config.addresses import joined, remote_address
 from smil_ray.config.reading import config_from_dict, read_yaml, sweep_from_dict, to_yaml
-from smil_ray.config.sweep import SweepConfig
+from smil_ray.config.sweep import SWEEP_FILE, SweepConfig
 from smil_ray.errors import ConfigError
 from smil_ray.orchestration.tune.search.spec import TrialSpec
 from smil_ray.storage.mirror import Mirror, address_of, push
@@ -15,7 +15,6 @@ from smil_ray.storage.store import listing
 from smil_ray.tracking.run_dir import RunDir, write_atomic
 from smil_ray.training.checkpoint.copy import copy_newest_checkpoint
 
-SWEEP_FILE = "sweep.yaml"
 TRIALS_FOLDER = "trials"
 FINAL_FOLDER = "final"
 CHANGEABLE = {

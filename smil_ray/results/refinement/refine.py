@@ -238,7 +238,7 @@ def _of_squares(rows: Rows, target: Target) -> SmilParams:
 def _refined(rows: Rows, new: SmilParams, fit: Fit, target: Target, body: Body) -> _Refined:
     values = {n: v.numpy() for n, v in new.as_dict().items() if n in PARAMETERS}
     with torch.no_grad():
-        joints = _joints(new, body)
+        joints = body.pose(new).joints.numpy().astype(np.float32)
     pixels = pixels_of(joints, rows["camera_px"]).astype(np.float32)
     aim = np.stack(
         [w.pixels(xy) for w, xy in zip(windows_of(rows), target.xy.numpy(), strict=True)]
@@ -250,15 +250,6 @@ def _refined(rows: Rows, new: SmilParams, fit: Fit, target: Target, body: Body) 
     return _Refined(
         rows | values | {"joints_3d": joints, "joints_2d_px": pixels}, fit, errors, fitted
     )
-
-
-def _joints(params: SmilParams, body: Body) -> np.ndarray:
-    posed = body.model.pose(
-        params,
-        rest=body.config.rest_joints,
-        propagate_scaling=body.config.propagate_scaling,
-    )
-    return posed.joints.numpy().astype(np.float32)
 
 
 def _mean_distance(away: np.ndarray, known: np.ndarray) -> np.ndarray:

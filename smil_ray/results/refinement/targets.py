@@ -19,7 +19,7 @@ from smil_ray.results.refinement.masks import Masks
 
 Key = tuple[str, int, int]
 """Source, frame, animal."""
-_SPREAD_OF_SCALE = math.sqrt(3.0)
+SPREAD_OF_SCALE = math.sqrt(3.0)
 """Standard deviation along an axis of distances distributed as r exp(-r / b) / b^2, in b."""
 
 
@@ -119,7 +119,7 @@ def _maps(rows: Rows) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return where heat maps saw the joints (px), and how far off (fractions of the square)."""
     if "keypoints_px" not in rows:
         return None, None
-    spread = _SPREAD_OF_SCALE * rows["keypoint_scale_px"] / rows["window"][:, 2:]
+    spread = SPREAD_OF_SCALE * rows["keypoint_scale_px"] / rows["window"][:, 2:]
     return rows["keypoints_px"].astype(np.float64), spread
 
 

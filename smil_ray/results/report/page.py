@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from smil_ray.config.sweep import SWEEP_FILE
 from smil_ray.results.evaluation.captions import SHOWN
 from smil_ray.results.pages import render
 from smil_ray.results.ranking.importance import fewest_configs, importances
@@ -100,7 +101,7 @@ def _content(folder: Path, board: Leaderboard) -> dict[str, Any]:
         "pictures": winner_pictures(folder, board),
         "winner": final if (final / "checkpoints").is_dir() else None,
         "winner_config": _text(final / "config.yaml"),
-        "sweep_config": _text(folder / "sweep.yaml"),
+        "sweep_config": _text(folder / SWEEP_FILE),
     }
 
 

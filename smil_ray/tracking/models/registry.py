@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from smil_ray.config import TrackingConfig
+from smil_ray.config.sweep import SWEEP_FILE
 from smil_ray.errors import ConfigError
 from smil_ray.storage.node_cache import cache_root
 from smil_ray.tracking._database import database_path, resolve_uri
@@ -78,7 +79,7 @@ def register_run(
     run = run.resolve()
     name = _checked(name or default_name(run), "name")
     alias = None if alias is None else _checked(alias, "alias")
-    if (run / "sweep.yaml").is_file():
+    if (run / SWEEP_FILE).is_file():
         raise ConfigError(f"{run} is a sweep", remedy=f"give its winner, {run / 'final'}")
     if run in send_later([run], uri=uri).in_use:
         raise ConfigError(f"{run} is still being trained", remedy="wait until it has ended")

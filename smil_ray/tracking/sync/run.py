@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from smil_ray.config.reading import flatten, read_yaml
+from smil_ray.config.sweep import SWEEP_FILE
 from smil_ray.errors import SmilRayError
 from smil_ray.tracking.models.files import (
     CHECKPOINT_FILES,
@@ -19,7 +20,7 @@ from smil_ray.tracking.sync.server import RunTracker, Status
 from smil_ray.tracking.sync.state import SyncState
 from smil_ray.tracking.sync.tags import data_input, run_tags, started_ms
 
-PARAM_FILES = ("config.yaml", "sweep.yaml")
+PARAM_FILES = ("config.yaml", SWEEP_FILE)
 EAGER_FILES = (*PARAM_FILES, "run.json", "diff.patch", "splits.json", "overlays/*", "plots/*")
 FINAL_FILES = ("metrics.jsonl", "status.json", "journal.jsonl", "leaderboard.json", "report.html")
 STOPPED_EARLY = "stopped early"

@@ -21,7 +21,7 @@ from smil_ray.core.device import full_precision
 from smil_ray.data.augment import Augmenter
 from smil_ray.data.features.build import MANIFEST, BuildHooks, build, is_complete
 from smil_ray.data.features.cache import FeatureCache, MixedCache
-from smil_ray.data.features.folder import CacheLimitError, cache_root, check_limit
+from smil_ray.data.features.folder import CacheLimitError, check_limit
 from smil_ray.data.features.key import (
     NO_AUGMENTATION,
     FeatureKey,
@@ -33,6 +33,7 @@ from smil_ray.data.features.shard import ShardMaker
 from smil_ray.data.mixed import MixedData, SourceData
 from smil_ray.models.backbones import Backbone
 from smil_ray.models.placement import place
+from smil_ray.storage.node_cache import cache_root
 from smil_ray.training.parts import CachedFeatures, Parts
 
 log = logging.getLogger(__name__)

@@ -19,13 +19,13 @@ from smil_ray.data.features.build import (
 from smil_ray.data.features.cache import FeatureCache
 from smil_ray.data.features.folder import (
     CacheLimitError,
-    cache_root,
     check_limit,
     list_caches,
     remove_cache,
 )
 from smil_ray.data.features.shard import ShardMaker, Tensors
 from smil_ray.errors import DataError
+from smil_ray.storage.node_cache import cache_root
 from tests.data.features.feature_samples import COUNT, contents, make_key, maker
 
 ROOT = Path(__file__).parents[3]

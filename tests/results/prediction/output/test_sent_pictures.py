@@ -14,17 +14,9 @@ from smil_ray.results.prediction.boxes import read_boxes
 from smil_ray.results.prediction.output import sent_pictures
 from smil_ray.results.prediction.output.sent_pictures import PictureTables, SentPicture
 from smil_ray.results.prediction.predict import predict_images
-from smil_ray.results.uncertainty.calibration import calibrate_run
-from smil_ray.training.checkpoint.loading import LoadedRegressor, load_regressor
+from smil_ray.training.checkpoint.loading import LoadedRegressor
 
 COLUMNS = ["x_px", "y_px", "x_cam", "y_cam", "z_cam", "interval_2d_px", "interval_3d_pct_bl"]
-
-
-@pytest.fixture(scope="module")
-def loaded(insect_file: Path, insect_run: Path) -> LoadedRegressor:
-    found = load_regressor(insect_run)
-    calibrate_run(found, SmilDataset.from_path(insect_file))
-    return found
 
 
 @pytest.fixture
