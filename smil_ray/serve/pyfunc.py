@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from smil_ray.errors import SmilRayError
 from smil_ray.results.prediction.output.sent_pictures import PictureTables, SentPicture
+from smil_ray.serve.request_limit import limit_scoring_server
 from smil_ray.training.checkpoint.loading import load_regressor
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ class PictureModel:
 
 def _load_pyfunc(data_path: str) -> PictureModel:  # pyright: ignore[reportUnusedFunction] - MLflow
     """Return the model of a folder; the name is MLflow's."""
-    return PictureModel(Path(data_path))
+    model = PictureModel(Path(data_path))
+    limit_scoring_server()
+    return model
 
 
 def _rows(table: "pd.DataFrame") -> list[dict[str, Any]]:

@@ -117,12 +117,12 @@ class Server:
         connection.close()
         return answer.status, data
 
-    def announce(self, head: str, bytes_sent: int = 0) -> str:
-        """Send a request's head and so many bytes of its body; return the answer."""
+    def announce(self, head: str, chunks: int = 0) -> str:
+        """Send a request's head and so many chunks of 1 MiB of its body; return the answer."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=120) as connection:
             connection.sendall(head.encode())
-            for _ in range(bytes_sent // 2**20):
-                connection.sendall(b"x" * 2**20)
+            for _ in range(chunks):
+                connection.sendall(b"100000\r\n" + b"x" * 2**20 + b"\r\n")
             return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
 
     def peak_of(self, request: Callable[[], Answer]) -> tuple[Answer, int]:

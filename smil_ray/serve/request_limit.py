@@ -1,0 +1,137 @@
+"""A limit on what `mlflow models serve` takes into memory, which it lacks (MLflow 3.17).
+
+MLflow's server reads a whole request before a model sees it, however long it is. What a model can
+do is this: it is loaded in the server's process before the server starts, and the application that
+loads it is one of Starlette's, which take a middleware until they start.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from mlflow.environment_variables import MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+
+from smil_ray.errors import SmilRayError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+VARIABLE = "SMIL_RAY_MAX_REQUEST_MIB"
+DEFAULT_MIB = 24.0
+"""A dozen photographs of a telephone in base64. Parsing takes some nine times as much memory."""
+_SERVER = "mlflow.pyfunc.scoring_server.app"
+_log = logging.getLogger("uvicorn.error")
+"""What the server prints."""
+
+
+class RequestLimit:
+    """Reads requests for an application, and answers those that are too long or too slow itself.
+
+    Args:
+        app: The application; it gets the body of a request in one piece.
+        most: Bytes of a body.
+        seconds: How long a body may take to come.
+    """
+
+    def __init__(self, app: "ASGIApp", most: int, seconds: float) -> None:
+        self._app, self._most, self._seconds = app, most, seconds
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Answer a request with status 413 or 408, or hand it on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            body = await asyncio.wait_for(self._read(scope, receive), self._seconds)
+        except MlflowException as error:
+            await _answer(send, 413, error)
+        except asyncio.TimeoutError:
+            found = f"an unfinished request after {self._seconds:g} s (`--timeout`)"
+            await _answer(send, 408, _refusal("the whole body", found))
+        else:
+            if body is None:
+                return
+            rest: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+            async def read_again() -> "Message":
+                return rest.pop() if rest else await receive()
+
+            await self._app(scope, read_again, send)
+
+    async def _read(self, scope: "Scope", receive: "Receive") -> bytes | None:
+        """Return a body, or None if who sent it has left."""
+        announced = dict(scope["headers"]).get(b"content-length", b"")
+        if announced.isdigit() and int(announced) > self._most:
+            raise self._too_long(f"{int(announced) / 2**20:,.0f} MiB announced")
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            if len(body) > self._most:
+                raise self._too_long("more")
+            if not message.get("more_body", False):
+                return bytes(body)
+
+    def _too_long(self, found: str) -> MlflowException:
+        most = f"at most {self._most / 2**20:g} MiB ({VARIABLE} of the server)"
+        return _refusal(most, found, remedy="send fewer pictures at once")
+
+
+def limit_scoring_server() -> None:
+    """Limit the requests of MLflow's server if it is what loads a model just now.
+
+    Elsewhere, as in `mlflow.pyfunc.load_model`, nothing happens.
+
+    Raises:
+        SmilRayError: `SMIL_RAY_MAX_REQUEST_MIB` is no size.
+    """
+    if _SERVER not in sys.modules:
+        return
+    most = _most_bytes()
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        _log.warning("requests to this server have no limit: it was loaded outside its event loop")
+    else:
+        # The application is made when the model is loaded; it starts later in the same loop.
+        loop.call_soon(_attach, most)
+
+
+def _attach(most: int) -> None:
+    seconds = float(MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get())
+    app = getattr(sys.modules[_SERVER], "app", None)
+    try:
+        app.add_middleware(RequestLimit, most=most, seconds=seconds)  # pyright: ignore[reportOptionalMemberAccess]
+    except (AttributeError, RuntimeError) as error:  # Another server than that of MLflow 3.17.
+        _log.warning("requests to this server have no limit: %s", error)
+    else:
+        _log.info("requests of at most %g MiB are read (%s)", most / 2**20, VARIABLE)
+
+
+def _most_bytes() -> int:
+    text = os.environ.get(VARIABLE, str(DEFAULT_MIB))
+    try:
+        mib = float(text)
+    except ValueError:
+        mib = float("nan")
+    if not 0 < mib < float("inf"):
+        raise SmilRayError(VARIABLE, expected="a positive number of MiB", found=text)
+    return int(mib * 2**20)
+
+
+def _refusal(expected: str, found: str, remedy: str | None = None) -> MlflowException:
+    error = SmilRayError("the request", expected=expected, found=found, remedy=remedy)
+    return MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE)
+
+
+async def _answer(send: "Send", status: int, error: MlflowException) -> None:
+    body = error.serialize_as_json().encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
