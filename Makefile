@@ -30,11 +30,12 @@ demo: $(STAMP) ## Run the main job from start to end on an embedded data set (OU
 test: $(STAMP) ## Run the quick tests (ARGS="tests/body -k lbs" for some, WORKERS=0 in one process)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
-test-slow: $(STAMP) ## Run the others: killed processes, several nodes, long trainings
+test-slow: $(STAMP) ## Run the others: killed processes, several nodes, long trainings, then test-cluster
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m slow --ignore tests/cluster $(ARGS)
+	$(if $(ARGS),,$(BIN)/python -m pytest -n 0 -rs tests/cluster)
 
 test-cluster: $(STAMP) ## Start hosts in network namespaces and run the whole job on them (needs root; half an hour)
-	$(BIN)/python -m pytest -n 0 tests/cluster $(ARGS)
+	$(BIN)/python -m pytest -n 0 -rs tests/cluster $(ARGS)
 
 check: $(STAMP) ## Lint, format and types
 	$(BIN)/ruff check .

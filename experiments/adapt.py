@@ -4,7 +4,7 @@ Question: how much better does a network place joints in pictures of another loo
           adapted to 200 of them with 2D labels only, does its 3D pose suffer, and what of the
           recipe is needed?
 Command:  python experiments/adapt.py --output adapt_output
-Needs:    two CPU cores, 4 GB of memory, no GPU, no network; about 16 minutes on an idle machine
+Needs:    two CPU cores, 4 GB of memory, no GPU, no network; 16.4 minutes on an idle machine
           (data 40 s, first training 450 s, two pairs of recipes 220 s each, measuring).
 Expect:   a table of the network as it was, adapted, and adapted without prior, without synthetic
           samples in the mix, and from scratch, and whether two bars are met: a 2D error on

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from mlflow.environment_variables import MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
 
 from smil_ray.errors import SmilRayError
@@ -62,7 +63,7 @@ class PictureModel:
 def _load_pyfunc(data_path: str) -> PictureModel:  # pyright: ignore[reportUnusedFunction] - MLflow
     """Return the model of a folder; the name is MLflow's."""
     model = PictureModel(Path(data_path))
-    limit_scoring_server()
+    limit_scoring_server(float(MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get()))
     return model
 
 

@@ -6,14 +6,11 @@ loads it is one of Starlette's, which take a middleware until they start.
 """
 
 import asyncio
+import json
 import logging
 import os
 import sys
 from typing import TYPE_CHECKING
-
-from mlflow.environment_variables import MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from smil_ray.errors import SmilRayError
 
@@ -47,7 +44,7 @@ class RequestLimit:
             return
         try:
             body = await asyncio.wait_for(self._read(scope, receive), self._seconds)
-        except MlflowException as error:
+        except SmilRayError as error:
             await _answer(send, 413, error)
         except asyncio.TimeoutError:
             found = f"an unfinished request after {self._seconds:g} s (`--timeout`)"
@@ -78,15 +75,18 @@ class RequestLimit:
             if not message.get("more_body", False):
                 return bytes(body)
 
-    def _too_long(self, found: str) -> MlflowException:
+    def _too_long(self, found: str) -> SmilRayError:
         most = f"at most {self._most / 2**20:g} MiB ({VARIABLE} of the server)"
         return _refusal(most, found, remedy="send fewer pictures at once")
 
 
-def limit_scoring_server() -> None:
+def limit_scoring_server(seconds: float) -> None:
     """Limit the requests of MLflow's server if it is what loads a model just now.
 
     Elsewhere, as in `mlflow.pyfunc.load_model`, nothing happens.
+
+    Args:
+        seconds: How long a request may take to come.
 
     Raises:
         SmilRayError: `SMIL_RAY_MAX_REQUEST_MIB` is no size.
@@ -100,11 +100,10 @@ def limit_scoring_server() -> None:
         _log.warning("requests to this server have no limit: it was loaded outside its event loop")
     else:
         # The application is made when the model is loaded; it starts later in the same loop.
-        loop.call_soon(_attach, most)
+        loop.call_soon(_attach, most, seconds)
 
 
-def _attach(most: int) -> None:
-    seconds = float(MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get())
+def _attach(most: int, seconds: float) -> None:
     app = getattr(sys.modules[_SERVER], "app", None)
     try:
         app.add_middleware(RequestLimit, most=most, seconds=seconds)  # pyright: ignore[reportOptionalMemberAccess]
@@ -125,13 +124,14 @@ def _most_bytes() -> int:
     return int(mib * 2**20)
 
 
-def _refusal(expected: str, found: str, remedy: str | None = None) -> MlflowException:
-    error = SmilRayError("the request", expected=expected, found=found, remedy=remedy)
-    return MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE)
+def _refusal(expected: str, found: str, remedy: str | None = None) -> SmilRayError:
+    return SmilRayError("the request", expected=expected, found=found, remedy=remedy)
 
 
-async def _answer(send: "Send", status: int, error: MlflowException) -> None:
-    body = error.serialize_as_json().encode()
+async def _answer(send: "Send", status: int, error: SmilRayError) -> None:
+    """Answer as MLflow's server does when it refuses something."""
+    found = {"error_code": "INVALID_PARAMETER_VALUE", "message": str(error)}
+    body = json.dumps(found).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

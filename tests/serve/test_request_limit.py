@@ -102,7 +102,7 @@ async def load(app: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """Load as MLflow's server does: its application appears when the model is loaded."""
     server = SimpleNamespace()
     monkeypatch.setitem(sys.modules, SERVER, server)  # pyright: ignore[reportArgumentType]
-    limit_scoring_server()
+    limit_scoring_server(60.0)
     server.app = app
     await asyncio.sleep(0)
 
@@ -133,10 +133,10 @@ def test_bad_size_is_an_error(text: str, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, SERVER, SimpleNamespace())  # pyright: ignore[reportArgumentType]
     monkeypatch.setenv(VARIABLE, text)
     with pytest.raises(SmilRayError, match=VARIABLE):
-        limit_scoring_server()
+        limit_scoring_server(60.0)
 
 
 def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, SERVER, raising=False)
     monkeypatch.setenv(VARIABLE, "no size")
-    limit_scoring_server()
+    limit_scoring_server(60.0)
