@@ -103,20 +103,20 @@ def _adapt(output: Path, sizes: Sizes, seed: int) -> int:
     base = read_yaml(CONFIG) | {"run": {"output_dir": str(output / "runs"), "cpus_per_worker": 2}}
     alone = {"data": {"path": str(synth)}, "train": {"epochs": sizes.epochs, "seed": seed}}
     console.print("training on synthetic samples ...")
-    parent = _train(merge(base, {**alone, "run": {"name": "synthetic"}}))
-    console.print(parent.said, highlight=False)
-    figures = {"no adaptation": _measured(parent.run, truth)}
+    parent, said = _train(merge(base, {**alone, "run": {"name": "synthetic"}}))
+    console.print(said, highlight=False)
+    figures = {"no adaptation": _measured(parent, truth)}
     one_each = {"run": {"cpus_per_worker": 1}}
     with ProcessPoolExecutor(TOGETHER, mp_context=get_context("spawn")) as pool:
-        recipes = _recipes(synth, lab, parent.run, sizes, seed).items()
+        recipes = _recipes(synth, lab, parent, sizes, seed).items()
         trainings = {
             name: pool.submit(_adapted, merge(merge(base, settings), one_each), truth)
             for name, settings in recipes
         }
         console.print(f"adapting: {', '.join(trainings)}; {TOGETHER} at a time ...")
         for name, training in trainings.items():
-            trained, figures[name] = training.result()
-            console.print(trained.said, highlight=False)
+            said, figures[name] = training.result()
+            console.print(said, highlight=False)
     (output / "adapt.json").write_text(json.dumps(figures, indent=2), encoding="utf-8")
     console.print(_table(figures, sizes))
     for line in _verdict(figures["no adaptation"], figures["adapted"]):
@@ -199,16 +199,12 @@ def _make_data(output: Path, name: str, samples: int, seed: int, console: Consol
     return data
 
 
-@dataclass(frozen=True)
-class _Trained:
-    """A run folder, and what to say of it."""
+def _train(settings: dict[str, Any]) -> tuple[Path, str]:
+    """Train in this process, go on with an interrupted run, or take a finished one of the same.
 
-    run: Path
-    said: str
-
-
-def _train(settings: dict[str, Any]) -> _Trained:
-    """Train in this process, go on with an interrupted run, or take a finished one of the same."""
+    Returns:
+        The run folder, and what to say of it.
+    """
     from smil_ray.orchestration.train.job import run_training
     from smil_ray.orchestration.train.resume import differences
     from smil_ray.tracking.run_dir import RunDir
@@ -222,7 +218,7 @@ def _train(settings: dict[str, Any]) -> _Trained:
     ]
     finished = [run.path for run in earlier if run.status()["state"] == "finished"]
     if finished:
-        return _Trained(finished[0], f"{config.run.name}: {finished[0]} (trained earlier)")
+        return finished[0], f"{config.run.name}: {finished[0]} (trained earlier)"
     start = perf_counter()
     resume = earlier[0].path if earlier else None
     outcome = run_training(config, execution="inline", resume=resume)
@@ -232,16 +228,16 @@ def _train(settings: dict[str, Any]) -> _Trained:
             f"{config.run.name} was stopped: {outcome.reason}",
             remedy="give the same command again: it goes on",
         )
-    return _Trained(found, f"{config.run.name}: {found} ({seconds:.0f} s)")
+    return found, f"{config.run.name}: {found} ({seconds:.0f} s)"
 
 
-def _adapted(settings: dict[str, Any], truth: Path) -> tuple[_Trained, dict[str, float]]:
+def _adapted(settings: dict[str, Any], truth: Path) -> tuple[str, dict[str, float]]:
     """Train a recipe in a process of its own, on one core, and measure it."""
     import torch
 
     torch.set_num_threads(1)
-    trained = _train(settings)
-    return trained, _measured(trained.run, truth)
+    run, said = _train(settings)
+    return said, _measured(run, truth)
 
 
 def _measured(run: Path, truth: Path) -> dict[str, float]:

@@ -1,15 +1,19 @@
 """A limit on what `mlflow models serve` takes into memory, which it lacks (MLflow 3.17).
 
-MLflow's server reads a whole request before a model sees it, however long it is. What a model can
-do is this: it is loaded in the server's process before the server starts, and the application that
-loads it is one of Starlette's, which take a middleware until they start.
+MLflow's server reads a whole request before a model sees it, however long it is, and has neither a
+setting nor a hook for that. What a model can do is this: it is loaded while the server's module is
+imported, before the server takes the application from that module, so it decides what is taken.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import sys
+import time
+from functools import partial
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from smil_ray.errors import SmilRayError
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 VARIABLE = "SMIL_RAY_MAX_REQUEST_MIB"
 DEFAULT_MIB = 24.0
 """A dozen photographs of a telephone in base64. Parsing takes some nine times as much memory."""
+SECONDS_TO_FINISH, SILENT_SECONDS = 30.0, 1.0
+"""How long what is refused may go on coming, and how long a pause in it may be."""
 _SERVER = "mlflow.pyfunc.scoring_server.app"
 _log = logging.getLogger("uvicorn.error")
 """What the server prints."""
@@ -45,6 +51,7 @@ class RequestLimit:
         try:
             body = await asyncio.wait_for(self._read(scope, receive), self._seconds)
         except SmilRayError as error:
+            await _let_finish(receive)
             await _answer(send, 413, error)
         except asyncio.TimeoutError:
             found = f"an unfinished request after {self._seconds:g} s (`--timeout`)"
@@ -80,6 +87,15 @@ class RequestLimit:
         return _refusal(most, found, remedy="send fewer pictures at once")
 
 
+class _LimitedServer(ModuleType):
+    """MLflow's module of the server, whose application is behind a limit for who takes it."""
+
+    @property
+    def app(self) -> RequestLimit:
+        """What the server runs: it takes it by this name once the module has made it."""
+        return self.__dict__["limited"](self.__dict__["app"])
+
+
 def limit_scoring_server(seconds: float) -> None:
     """Limit the requests of MLflow's server if it is what loads a model just now.
 
@@ -91,26 +107,14 @@ def limit_scoring_server(seconds: float) -> None:
     Raises:
         SmilRayError: `SMIL_RAY_MAX_REQUEST_MIB` is no size.
     """
-    if _SERVER not in sys.modules:
+    server = sys.modules.get(_SERVER)
+    if server is None:
         return
     most = _most_bytes()
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        _log.warning("requests to this server have no limit: it was loaded outside its event loop")
-    else:
-        # The application is made when the model is loaded; it starts later in the same loop.
-        loop.call_soon(_attach, most, seconds)
-
-
-def _attach(most: int, seconds: float) -> None:
-    app = getattr(sys.modules[_SERVER], "app", None)
-    try:
-        app.add_middleware(RequestLimit, most=most, seconds=seconds)  # pyright: ignore[reportOptionalMemberAccess]
-    except (AttributeError, RuntimeError) as error:  # Another server than that of MLflow 3.17.
-        _log.warning("requests to this server have no limit: %s", error)
-    else:
-        _log.info("requests of at most %g MiB are read (%s)", most / 2**20, VARIABLE)
+    # The application does not exist yet: the module makes it of the model that is loaded here.
+    server.__class__ = _LimitedServer
+    server.__dict__["limited"] = partial(RequestLimit, most=most, seconds=seconds)
+    _log.info("requests of at most %g MiB are read (%s)", most / 2**20, VARIABLE)
 
 
 def _most_bytes() -> int:
@@ -122,6 +126,16 @@ def _most_bytes() -> int:
     if not 0 < mib < float("inf"):
         raise SmilRayError(VARIABLE, expected="a positive number of MiB", found=text)
     return int(mib * 2**20)
+
+
+async def _let_finish(receive: "Receive") -> None:
+    """Throw away what still comes: somebody who is cut off while sending sees no answer."""
+    ends = time.monotonic() + SECONDS_TO_FINISH
+    with contextlib.suppress(asyncio.TimeoutError):
+        while time.monotonic() < ends:
+            message = await asyncio.wait_for(receive(), SILENT_SECONDS)
+            if not message.get("more_body", False):
+                break
 
 
 def _refusal(expected: str, found: str, remedy: str | None = None) -> SmilRayError:
