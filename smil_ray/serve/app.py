@@ -17,6 +17,7 @@ from starlette.background import BackgroundTask
 
 from smil_ray.errors import DataError, SmilRayError
 from smil_ray.serve.guard import Guard
+from smil_ray.serve.request_limit import let_finish
 from smil_ray.serve.session import Session
 from smil_ray.serve.uploads import RefusedError, check_announced, most_bytes, save
 from smil_ray.serve.view import view_of
@@ -122,9 +123,11 @@ class _Routes:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
-    status = 413 if isinstance(error, RefusedError) else 400
-    return JSONResponse({"error": str(error)}, status)
+async def _refused(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RefusedError):
+        return JSONResponse({"error": str(error)}, 400)
+    await let_finish(request.receive)
+    return JSONResponse({"error": str(error)}, 413)
 
 
 def _network(session: Session) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class RequestLimit:
         try:
             body = await asyncio.wait_for(self._read(scope, receive), self._seconds)
         except SmilRayError as error:
-            await _let_finish(receive)
+            await let_finish(receive)
             await _answer(send, 413, error)
         except asyncio.TimeoutError:
             found = f"an unfinished request after {self._seconds:g} s (`--timeout`)"
@@ -85,6 +85,16 @@ class RequestLimit:
     def _too_long(self, found: str) -> SmilRayError:
         most = f"at most {self._most / 2**20:g} MiB ({VARIABLE} of the server)"
         return _refusal(most, found, remedy="send fewer pictures at once")
+
+
+async def let_finish(receive: "Receive") -> None:
+    """Throw away what still comes of a request: who is cut off while sending sees no answer."""
+    ends = time.monotonic() + SECONDS_TO_FINISH
+    with contextlib.suppress(asyncio.TimeoutError):
+        while time.monotonic() < ends:
+            message = await asyncio.wait_for(receive(), SILENT_SECONDS)
+            if not message.get("more_body", False):
+                break
 
 
 class _LimitedServer(ModuleType):
@@ -126,16 +136,6 @@ def _most_bytes() -> int:
     if not 0 < mib < float("inf"):
         raise SmilRayError(VARIABLE, expected="a positive number of MiB", found=text)
     return int(mib * 2**20)
-
-
-async def _let_finish(receive: "Receive") -> None:
-    """Throw away what still comes: somebody who is cut off while sending sees no answer."""
-    ends = time.monotonic() + SECONDS_TO_FINISH
-    with contextlib.suppress(asyncio.TimeoutError):
-        while time.monotonic() < ends:
-            message = await asyncio.wait_for(receive(), SILENT_SECONDS)
-            if not message.get("more_body", False):
-                break
 
 
 def _refusal(expected: str, found: str, remedy: str | None = None) -> SmilRayError:

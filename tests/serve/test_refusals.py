@@ -72,6 +72,13 @@ def test_ten_gigabytes_are_refused_when_they_are_announced(client: Client, name:
     assert "9,537 MiB announced" in answer
 
 
+def test_who_sends_too_much_sees_why(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "most_bytes", lambda _: 1000)
+    status, answer = client.send("a.png", b"x" * 50_000_000)
+    assert status == 413
+    assert "48 MiB announced" in answer["error"]
+
+
 def test_more_bytes_than_announced_are_not_kept(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
