@@ -8,11 +8,10 @@ Command:  python experiments/tune_heads.py
               --set model.backbone.weights=FILE --set model.backbone.input_size=224
           The backbone's features are computed once, for all trials, and the trials train side by
           side in one process.
-Needs:    two CPU cores and about 15 minutes for the embedded data.
-Expect:   (found with 3,500 images; it makes 3,000 now)
-          joint tokens first: on validation samples PA-MPJPE 11.8 % of body length over three
-          seeds, the MLP head 12.8 (95 % interval of the difference 0.7 to 1.3); on held-out
-          samples the winner 11.6, the mean pose 13.0.
+Needs:    two CPU cores and 10 minutes for the embedded data (3,000 images).
+Expect:   joint tokens first: on validation samples PA-MPJPE 12.0 % of body length over three
+          seeds, the MLP head 12.8 (95 % interval of the difference 0.6 to 1.0); on held-out
+          samples the winner 11.8, the mean pose 12.9.
 """
 
 import sys
