@@ -146,6 +146,8 @@ class DataConfig(Settings):
         changes: dict[str, Any] = {"sources": sources} if sources else {}
         if self.path is not None:
             changes["path"] = absolute_place(self.path)
+        if self.feature_cache_dir is not None:
+            changes["feature_cache_dir"] = absolute_place(self.feature_cache_dir)
         return self.model_copy(update=changes)
 
 

@@ -7,6 +7,8 @@ from pydantic import Field
 from smil_ray.config.base import Epoch, Fraction, Positive, Settings
 
 SHAPE_FAMILY = "builtin"
+NO_FILES = ("none", "pretrained")
+"""What `model.backbone.weights` may be besides a file."""
 """The body model that `body.model` names when nothing else is said; also `SMILImageRegressor`s."""
 
 RotationRepresentation = Literal["6d", "axis_angle"]

@@ -1,13 +1,14 @@
 """The configuration of one run: all groups of settings, its folder and its tracking."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from smil_ray.config.addresses import absolute_place
 from smil_ray.config.base import Positive, Settings, booleans_as_words
 from smil_ray.config.data import DataConfig
 from smil_ray.config.loss import LossConfig
-from smil_ray.config.model import BodyConfig, ModelConfig
+from smil_ray.config.model import NO_FILES, SHAPE_FAMILY, BodyConfig, ModelConfig
 from smil_ray.config.optim import OptimConfig
 from smil_ray.config.train import TrainConfig
 
@@ -48,3 +49,19 @@ class Config(Settings):
     train: TrainConfig = TrainConfig()
     run: RunConfig = RunConfig()
     tracking: TrackingConfig = TrackingConfig()
+
+    def with_absolute_paths(self) -> "Config":
+        """Return the same configuration for processes that have another working directory."""
+        changes: dict[str, Any] = {"data": self.data.with_absolute_paths()}
+        if self.body.model != SHAPE_FAMILY:
+            place = absolute_place(self.body.model)
+            changes["body"] = self.body.model_copy(update={"model": place})
+        backbone = self.model.backbone
+        if backbone.weights not in NO_FILES:
+            place = absolute_place(backbone.weights)
+            backbone = backbone.model_copy(update={"weights": place})
+            changes["model"] = self.model.model_copy(update={"backbone": backbone})
+        if self.train.init_from is not None:
+            place = absolute_place(self.train.init_from)
+            changes["train"] = self.train.model_copy(update={"init_from": place})
+        return self.model_copy(update=changes)

@@ -17,7 +17,6 @@ from ray.exceptions import RayTaskError
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
-from smil_ray.config.addresses import absolute_place
 from smil_ray.core.device import find_device
 from smil_ray.data.features.build import BuildHooks, is_complete, shard_path
 from smil_ray.data.features.folder import check_limit
@@ -240,16 +239,10 @@ def _parts(config: Config) -> Parts:
 def _frozen(config: Config) -> Config:
     """Return the configuration with absolute paths, because workers have another folder."""
     backbone = config.model.backbone.model_copy(update={"freeze": True})
-    if backbone.weights not in ("none", "pretrained"):
-        weights = str(Path(backbone.weights).absolute())
-        backbone = backbone.model_copy(update={"weights": weights})
-    body = config.body
-    if body.model != "builtin":
-        body = body.model_copy(update={"model": absolute_place(body.model)})
-    root = str(cache_root(config.data.feature_cache_dir))
-    data = config.data.with_absolute_paths().model_copy(update={"feature_cache_dir": root})
     model = config.model.model_copy(update={"backbone": backbone})
-    return config.model_copy(update={"data": data, "model": model, "body": body})
+    root = str(cache_root(config.data.feature_cache_dir))
+    data = config.data.model_copy(update={"feature_cache_dir": root})
+    return config.model_copy(update={"data": data, "model": model}).with_absolute_paths()
 
 
 def _check(task: Any) -> None:

@@ -176,3 +176,23 @@ def test_stages_may_be_pairs() -> None:
     assert yaml.safe_load(to_yaml(config))["loss"]["stages"] == [
         {"epoch": 10, "weights": {"keypoint_2d": 0.01}}
     ]
+
+
+def test_paths_are_absolute_and_words_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {
+        "data.path": "ants.h5",
+        "data.feature_cache_dir": "cache",
+        "body.model": "ant.pkl",
+        "model.backbone.weights": "vit.pth",
+        "train.init_from": "runs/parent",
+    }
+    config = load_config(None, [f"{key}={value}" for key, value in given.items()])
+    absolute = flatten(config.with_absolute_paths().model_dump(mode="json"))
+    assert {key: absolute[key] for key in given} == {
+        key: str(tmp_path / value) for key, value in given.items()
+    }
+    plain = load_config(None, ["data.path=s3://bucket/a.h5", "model.backbone.weights=pretrained"])
+    assert plain.with_absolute_paths() == plain

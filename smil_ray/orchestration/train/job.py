@@ -143,8 +143,7 @@ def _new_run(
 ) -> tuple[RunDir, Config]:
     if config is None:
         raise ConfigError("run_training needs a configuration, or a run to resume")
-    config = config.model_copy(update={"data": config.data.with_absolute_paths()})
-    config = with_network_of_parent(config)
+    config = with_network_of_parent(config.with_absolute_paths())
     data = config.data.path or list(config.data.paths)
     facts = {"seed": config.train.seed, "data": data, **(options.facts or {})}
     if run_dir is None:
@@ -181,8 +180,7 @@ def _old_run(config: Config | None, resume: str | Path) -> tuple[RunDir, Config]
     data = config.data
     if not data.sources:
         data = data.model_copy(update={"path": data.path or stored.data.path})
-    data = data.with_absolute_paths()
-    config = config.model_copy(update={"data": data})
+    config = config.model_copy(update={"data": data}).with_absolute_paths()
     write_atomic(run.config_file, to_yaml(config))
     return run, config
 

@@ -52,7 +52,7 @@ def differences(stored: Config, config: Config) -> list[str]:
 
 def _settings(config: Config) -> dict[str, Any]:
     """Return all settings by dotted key; those of a source by its name, without its place."""
-    flat = flatten(config.model_dump(mode="json"))
+    flat = flatten(config.with_absolute_paths().model_dump(mode="json"))
     for source in flat.pop("data.sources"):
         name = source.pop("name")
         own = {key: value for key, value in source.items() if key != "path"}

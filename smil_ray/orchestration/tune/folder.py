@@ -64,7 +64,9 @@ def open_folder(
     resume = local_sweep(resume)
     stored = load_sweep(resume)
     # Settings that did not exist yet when the sweep was started count as left at their defaults.
+    # Paths that were given from a working directory are compared as they are from this one.
     stored_base = config_from_dict(stored.base, source=str(resume / SWEEP_FILE))
+    stored_base = stored_base.with_absolute_paths()
     stored = stored.model_copy(update={"base": stored_base.model_dump(mode="json")})
     old, new = stored.model_dump(mode="json"), sweep.model_dump(mode="json")
     fixed = set(new) - CHANGEABLE

@@ -82,3 +82,14 @@ def test_start_leaves_runs_of_other_names_alone(config: Config) -> None:
 def test_differences_name_what_a_resume_may_not_change(config: Config) -> None:
     other = changed(changed(config, "run", num_workers=2), "optim", clip_norm=None)
     assert differences(config, other) == ["optim.clip_norm"]
+
+
+def test_relative_place_is_the_same_setting(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    relative = changed(config, "body", model="ant.npz")
+    absolute = changed(config, "body", model=str(tmp_path / "ant.npz"))
+    assert differences(relative, absolute) == []
+    monkeypatch.chdir("/")
+    assert differences(relative, absolute) == ["body.model"]

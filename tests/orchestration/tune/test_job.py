@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ray import cloudpickle
 
+from smil_ray.body.smil_model import SmilModel
 from smil_ray.config import Config
 from smil_ray.config.reading import sweep_from_dict
 from smil_ray.config.sweep import SweepConfig
@@ -39,7 +40,7 @@ def cluster(shared_ray: str) -> Iterator[None]:
 def toy(config: Config, folder: Path, report: ReportEpoch) -> None:
     """Go from where the folder stands; the backbone's weights say what goes wrong."""
     run = RunDir.open(folder)
-    trouble = config.model.backbone.weights
+    trouble = Path(config.model.backbone.weights).name
     for epoch in range(len(run.read_metrics()) + 1, config.train.epochs + 1):
         if trouble == "raise":
             raise RuntimeError("CUDA out of memory")
@@ -79,6 +80,33 @@ def metric_rows(folder: Path) -> list[tuple[Any, ...]]:
 def run_statuses(folder: Path) -> dict[str, str]:
     with sqlite3.connect(folder / "mlflow.db") as database:
         return dict(database.execute("SELECT name, status FROM runs").fetchall())
+
+
+def opening(config: Config, folder: Path, report: ReportEpoch) -> None:
+    """A toy that first opens the files that a configuration names."""
+    backbone, body = config.model.backbone.weights, config.body.model
+    if not SmilModel.open(body).n_joints or Path(backbone).read_text() != "weights":
+        raise RuntimeError("other files")
+    run = RunDir.open(folder)
+    run.append_metrics(1, {METRIC: 1.0}, epoch=1.0)
+    report(1.0, {METRIC: 1.0})
+    run.set_status("finished")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_files_are_found_from_where_the_command_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    SmilModel.builtin().save(tmp_path / "ant.npz")
+    (tmp_path / "weights").write_text("weights")
+    sweep = make_sweep(tmp_path, "weights", final_epochs=1)
+    hooks = SweepHooks(train=opening, train_final=opening)
+    outcome = run_sweep(sweep, ["body.model=ant.npz"], output_dir=tmp_path, hooks=hooks)
+    assert [record.reason for record in outcome.trials] == [None, None]
+    assert outcome.trials[0].labels["model.backbone.weights"] == "weights"
+    monkeypatch.chdir("/")
+    assert load_sweep(outcome.folder).base["body"]["model"] == str(tmp_path / "ant.npz")
 
 
 @pytest.mark.usefixtures("cluster")

@@ -29,7 +29,7 @@ CHECKED_SAMPLES = 64
 def base_config(sweep: SweepConfig, overrides: Sequence[str] = (), **sections: Any) -> Config:
     """Return the configuration that trials vary: the sweep's base, `--set` and `sections`."""
     values = merge(apply_overrides(sweep.base, overrides), sections)
-    return config_from_dict(values, source=f"sweep {sweep.name}")
+    return config_from_dict(values, source=f"sweep {sweep.name}").with_absolute_paths()
 
 
 def list_points(sweep: SweepConfig, base: Config) -> list[Point]:
@@ -169,7 +169,8 @@ def make_trial(
     resolved = config.model_dump(mode="json")
     values = {key: lookup(resolved, key) for key in point}
     labels = {key: _label(sweep.space[key], point[key], values[key]) for key in point}
-    return TrialSpec(name, index, repeat, point, values, labels, resolved)
+    trial = config.with_absolute_paths().model_dump(mode="json")
+    return TrialSpec(name, index, repeat, point, values, labels, trial)
 
 
 def check_space(sweep: SweepConfig, base: Config) -> None:
