@@ -35,14 +35,13 @@ from smil_ray.data.synthetic.samples import SynthOptions
 from smil_ray.orchestration.cluster import start_ray
 from smil_ray.orchestration.features import build_features
 from smil_ray.orchestration.preprocess.job import preprocess
-from smil_ray.orchestration.preprocess.plan import PreprocessOptions
+from smil_ray.orchestration.preprocess.plan import PreprocessOptions, shard_size
 from smil_ray.orchestration.synth import synthesize
 
 SIZES, PROCESSES, ROUNDS = (300, 1200), (1, 2), 2
 SIDE, PIXELS, BACKBONE = 512, 224, "tf_efficientnet_lite0"
 CORES, SAMPLES = 64, 1_000_000
 MANY, TINY = 100_000, 32
-CHUNK = PreprocessOptions().chunk_size
 
 
 @dataclass(frozen=True)
@@ -204,7 +203,7 @@ def memory(place: Path, samples: int) -> list[str]:
     return [
         f"Preprocessing of {samples:,} entries of 64 px ({files:,} files, hard links to 25) to "
         f"{TINY} px in 2 processes: {took:.0f} s, {output.stat().st_size / 1e6:.0f} MB, "
-        f"{-(-samples // CHUNK):,} shards. Memory that is a process's own, MB:",
+        f"{shards(samples, TINY):,} shards. Memory that is a process's own, MB:",
         "",
         "| shards finished | driver | largest worker |",
         "|---|---|---|",
@@ -217,6 +216,11 @@ def memory(place: Path, samples: int) -> list[str]:
         f"The driver began with {before:.0f} MB. Reading the file once, in batches of 64, it had "
         f"{', '.join(f'{mb:.0f}' for mb in grown)} MB after each quarter.",
     ]
+
+
+def shards(samples: int, side: int) -> int:
+    """Return how many shards preprocessing makes by default."""
+    return -(-samples // shard_size(samples, side))
 
 
 def linked(few: Path, many: Path, samples: int) -> None:
@@ -276,7 +280,7 @@ def report(
         "",
         f"Projected bytes: {gb['pictures']:.0f} GB of pictures and annotations in "
         f"{3 * SAMPLES:,} files; {gb['file']:.0f} GB of HDF5 in one file, twice that while "
-        f"{-(-SAMPLES // CHUNK):,} shards are merged; {gb['cache']:.0f} GB of features on each "
+        f"{shards(SAMPLES, PIXELS):,} shards are merged; {gb['cache']:.0f} GB of features on each "
         "node that trains.",
         "",
         *flat,

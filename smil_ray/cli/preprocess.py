@@ -73,7 +73,11 @@ def add_commands(commands: Commands) -> None:
     job.add_argument(
         "--jpeg-quality", type=count, default=95, help="of stored pictures, 1 to 100 (default 95)"
     )
-    job.add_argument("--chunk-size", type=count, default=64, help="samples a shard (default 64)")
+    job.add_argument(
+        "--chunk-size",
+        type=count,
+        help="samples a shard (default: 64 to 256, fewer where stored pictures are large)",
+    )
     job.add_argument(
         "--ignored-joints",
         type=names,

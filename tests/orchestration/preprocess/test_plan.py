@@ -7,7 +7,7 @@ import pytest
 
 from smil_ray.body.smil_model import SmilModel
 from smil_ray.errors import DataError
-from smil_ray.orchestration.preprocess.plan import find_all_entries, make_plan
+from smil_ray.orchestration.preprocess.plan import find_all_entries, make_plan, shard_size
 from tests.orchestration.preprocess.preprocess_data import options
 
 
@@ -25,6 +25,20 @@ def test_shards_hold_consecutive_sorted_entries(tmp_path: Path) -> None:
     names = [[entry.name for entry in shard.entries] for shard in shards]
     assert names == [["a_1", "a_10"], ["a_2", "b_1"], ["c.d_0"]]
     assert [shard.index for shard in shards] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("entries", "side", "size"),
+    [
+        (10, 224, 64),  # One short task.
+        (1_600, 224, 100),  # Sixteen of them.
+        (1_000_000, 224, 256),  # About a second each.
+        (1_000_000, 1024, 16),  # 64 MiB of pictures and masks.
+        (10, 4096, 1),
+    ],
+)
+def test_shards_are_neither_short_nor_large(entries: int, side: int, size: int) -> None:
+    assert shard_size(entries, side) == size
 
 
 def test_limit_takes_the_first_entries(tmp_path: Path) -> None:
