@@ -59,8 +59,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def toy(config: Config, folder: Path, report: ReportEpoch) -> None:
     """Train nothing; the name of the backbone's weights says what goes wrong at epoch 2."""
-    run = RunDir.open(folder)
-    trouble = Path(config.model.backbone.weights).name
+    run, trouble = RunDir.open(folder), Path(config.model.backbone.weights).name
     for epoch in range(1, config.train.epochs + 1):
         value = 1.0 / epoch
         if epoch == 2:
