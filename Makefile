@@ -32,7 +32,7 @@ test: $(STAMP) ## Run the quick tests (ARGS="tests/body -k lbs" for some, WORKER
 
 test-slow: $(STAMP) ## Run the others: killed processes, several nodes, long trainings, then test-cluster
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m slow --ignore tests/cluster $(ARGS)
-	$(if $(ARGS),,$(BIN)/python -m pytest -n 0 -rs tests/cluster)
+	$(if $(ARGS),,$(MAKE) test-cluster)
 
 test-cluster: $(STAMP) ## Start hosts in network namespaces and run the whole job on them (needs root; half an hour)
 	$(BIN)/python -m pytest -n 0 -rs tests/cluster $(ARGS)

@@ -7,9 +7,9 @@ from pydantic import Field
 from smil_ray.config.base import Epoch, Fraction, Positive, Settings
 
 SHAPE_FAMILY = "builtin"
+"""The body model that `body.model` names when nothing else is said; also `SMILImageRegressor`s."""
 NO_FILES = ("none", "pretrained")
 """What `model.backbone.weights` may be besides a file."""
-"""The body model that `body.model` names when nothing else is said; also `SMILImageRegressor`s."""
 
 RotationRepresentation = Literal["6d", "axis_angle"]
 ReferenceFrame = Literal["camera", "root"]

@@ -17,9 +17,9 @@ from starlette.background import BackgroundTask
 
 from smil_ray.errors import DataError, SmilRayError
 from smil_ray.serve.guard import Guard
-from smil_ray.serve.request_limit import let_finish
+from smil_ray.serve.refusals import RefusedError, check_announced, let_finish
 from smil_ray.serve.session import Session
-from smil_ray.serve.uploads import RefusedError, check_announced, most_bytes, save
+from smil_ray.serve.uploads import most_bytes, save
 from smil_ray.serve.view import view_of
 
 PAGE = Path(__file__).with_name("page")

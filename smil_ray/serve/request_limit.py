@@ -6,26 +6,24 @@ imported, before the server takes the application from that module, so it decide
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
 import sys
-import time
 from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from smil_ray.errors import SmilRayError
+from smil_ray.serve.refusals import RefusedError, check_announced, let_finish, too_large
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 VARIABLE = "SMIL_RAY_MAX_REQUEST_MIB"
 DEFAULT_MIB = 24.0
-"""A dozen photographs of a telephone in base64. Parsing takes some nine times as much memory."""
-SECONDS_TO_FINISH, SILENT_SECONDS = 30.0, 1.0
-"""How long what is refused may go on coming, and how long a pause in it may be."""
+"""Some five photographs of a telephone in base64. Parsing takes some nine times as much memory."""
+_REMEDY = f"send fewer pictures at once, or set {VARIABLE} of the server"
 _SERVER = "mlflow.pyfunc.scoring_server.app"
 _log = logging.getLogger("uvicorn.error")
 """What the server prints."""
@@ -50,12 +48,13 @@ class RequestLimit:
             return
         try:
             body = await asyncio.wait_for(self._read(scope, receive), self._seconds)
-        except SmilRayError as error:
+        except RefusedError as error:
             await let_finish(receive)
             await _answer(send, 413, error)
         except asyncio.TimeoutError:
-            found = f"an unfinished request after {self._seconds:g} s (`--timeout`)"
-            await _answer(send, 408, _refusal("the whole body", found))
+            found = f"a part of it after {self._seconds:g} s (`--timeout`)"
+            error = SmilRayError("the request", expected="all of it", found=found)
+            await _answer(send, 408, error)
         else:
             if body is None:
                 return
@@ -68,9 +67,8 @@ class RequestLimit:
 
     async def _read(self, scope: "Scope", receive: "Receive") -> bytes | None:
         """Return a body, or None if who sent it has left."""
-        announced = dict(scope["headers"]).get(b"content-length", b"")
-        if announced.isdigit() and int(announced) > self._most:
-            raise self._too_long(f"{int(announced) / 2**20:,.0f} MiB announced")
+        announced = dict(scope["headers"]).get(b"content-length", b"").decode("latin-1")
+        check_announced(announced, self._most, "the request", _REMEDY)
         body = bytearray()
         while True:
             message = await receive()
@@ -78,23 +76,9 @@ class RequestLimit:
                 return None
             body += message.get("body", b"")
             if len(body) > self._most:
-                raise self._too_long("more")
+                raise too_large("the request", self._most, "more", _REMEDY)
             if not message.get("more_body", False):
                 return bytes(body)
-
-    def _too_long(self, found: str) -> SmilRayError:
-        most = f"at most {self._most / 2**20:g} MiB ({VARIABLE} of the server)"
-        return _refusal(most, found, remedy="send fewer pictures at once")
-
-
-async def let_finish(receive: "Receive") -> None:
-    """Throw away what still comes of a request: who is cut off while sending sees no answer."""
-    ends = time.monotonic() + SECONDS_TO_FINISH
-    with contextlib.suppress(asyncio.TimeoutError):
-        while time.monotonic() < ends:
-            message = await asyncio.wait_for(receive(), SILENT_SECONDS)
-            if not message.get("more_body", False):
-                break
 
 
 class _LimitedServer(ModuleType):
@@ -136,10 +120,6 @@ def _most_bytes() -> int:
     if not 0 < mib < float("inf"):
         raise SmilRayError(VARIABLE, expected="a positive number of MiB", found=text)
     return int(mib * 2**20)
-
-
-def _refusal(expected: str, found: str, remedy: str | None = None) -> SmilRayError:
-    return SmilRayError("the request", expected=expected, found=found, remedy=remedy)
 
 
 async def _answer(send: "Send", status: int, error: SmilRayError) -> None:

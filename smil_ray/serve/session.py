@@ -20,7 +20,8 @@ from smil_ray.results.prediction.video import FrameRange, VideoInfo, read_frames
 from smil_ray.results.prediction.views import Picture, open_picture
 from smil_ray.results.refinement.refine import RefineOptions, refine_results
 from smil_ray.serve.animal import Told, find_animal
-from smil_ray.serve.uploads import MAX_FILES, MAX_TOTAL_BYTES, RefusedError, check_file
+from smil_ray.serve.refusals import RefusedError
+from smil_ray.serve.uploads import MAX_FILES, MAX_TOTAL_BYTES, check_file
 from smil_ray.training.checkpoint.loading import LoadedRegressor
 
 

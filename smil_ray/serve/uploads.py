@@ -12,6 +12,7 @@ from smil_ray.data.image_io import read_bytes, read_upload
 from smil_ray.errors import DataError
 from smil_ray.results.prediction.images import is_video
 from smil_ray.results.prediction.video import FrameRange, VideoInfo, read_frames, video_info
+from smil_ray.serve.refusals import too_large
 
 MAX_VIDEO_BYTES = 2**30
 MAX_FILES = 500
@@ -30,23 +31,9 @@ _CONTAINERS = (
 """Where in a file what says that it is a video. Playlists, which name other files, are none."""
 
 
-class RefusedError(DataError):
-    """Something that was sent is too large (HTTP status 413)."""
-
-
 def most_bytes(name: str) -> int:
     """Return how large a file of this name may be."""
     return MAX_VIDEO_BYTES if is_video(Path(name)) else MAX_UPLOAD_BYTES
-
-
-def check_announced(length: str | None, most: int, name: str) -> None:
-    """Refuse a Content-Length beyond `most` bytes before anything is read.
-
-    Raises:
-        RefusedError: It is.
-    """
-    if length is not None and length.isdigit() and int(length) > most:
-        raise _too_large(name, most, f"{int(length) / 2**20:,.0f} MiB announced")
 
 
 async def save(chunks: AsyncIterator[bytes], path: Path, most: int, name: str) -> None:
@@ -60,7 +47,7 @@ async def save(chunks: AsyncIterator[bytes], path: Path, most: int, name: str) -
         async for chunk in chunks:
             size += len(chunk)
             if size > most:
-                raise _too_large(name, most, "more")
+                raise too_large(name, most, "more")
             file.write(chunk)
 
 
@@ -95,9 +82,3 @@ def check_file(path: Path, name: str) -> tuple[VideoInfo | None, tuple[int, int]
     if info.n_frames < 1 or next(read_frames(path, FrameRange(0, 1)), None) is None:
         raise DataError(f"{name}: no frame can be read", remedy="export it as MP4 (H.264)")
     return info, info.size_px
-
-
-def _too_large(name: str, most: int, found: str) -> RefusedError:
-    return RefusedError(
-        f"{name}: too large", expected=f"at most {most / 2**20:,.4g} MiB", found=found
-    )

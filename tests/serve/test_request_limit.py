@@ -120,5 +120,7 @@ def test_bad_size_is_an_error(text: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, SERVER, raising=False)
-    monkeypatch.setenv(VARIABLE, "no size")
+    monkeypatch.setenv(VARIABLE, "no size")  # Would be refused if it were read.
+    before = dict(sys.modules)
     limit_scoring_server(60.0)
+    assert sys.modules == before
